@@ -69,6 +69,7 @@ START_TEST(run_test)
         int r;
 
         current = running[_i];
+        fprintf(stderr, WEIR_SUITE ": %s\n", current->name);
         arm_last_word(current);
         if (current->plain) {
                 current->body();
