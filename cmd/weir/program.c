@@ -512,15 +512,28 @@ static char *work(const struct program *p, const char *entry, bool *ret_complete
         return w.dir;
 }
 
+/* True if the program is there and up to date. */
+static bool entry_holds(const char *entry, const char *program)
+{
+        char *deps = entry_deps(entry);
+
+        if (access(program, X_OK) < 0) {
+                unlink(deps);   /* somebody took the program away: the entry is none */
+                return false;
+        }
+        return deps_hold(deps);
+}
+
 char *program_make(struct program *p)
 {
         bool  timed = false, complete;
         char *entry = cache_entry(program_key(p, &timed)), *dir;
+        char *path = format("%s/%s", entry, p->name);
 
-        if (!timed && deps_hold(entry_deps(entry))) {
+        if (!timed && entry_holds(entry, path)) {
                 cache_touch(entry);
                 show_again(entry);
-                return format("%s/%s", entry, p->name);
+                return path;
         }
         dir = work(p, entry, &complete);
         if (!timed && complete && cache_publish(dir, entry))
