@@ -50,6 +50,7 @@ demo: all
 
 bench: all
 	@tools/deps bench
+	@cmake --build build --target benches $(jobs)
 	@tools/bench $(BENCH)
 
 install: all
