@@ -278,11 +278,11 @@ WEIR_MAIN(argc, argv)
         if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB))
                 usage("-bench is not a regular expression", pattern);
 
-        if (!list)
-                printf("pkg: weir/bench/%s\n", program);
         for (struct bench_entry *e = entries; e; e = e->next) {
                 if (regexec(&regex, e->name, 0, NULL, 0))
                         continue;
+                if (!found && !list)
+                        printf("pkg: weir/bench/%s\n", program);
                 found = true;
                 if (list)
                         puts(e->name);

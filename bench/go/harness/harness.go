@@ -219,20 +219,20 @@ func Main(benches ...Bench) {
 		fatalf("what is %q?", flag.Arg(0))
 	}
 
-	if !*list {
-		fmt.Printf("pkg: weir/bench/%s\n", filepath.Base(os.Args[0]))
-	}
 	found := false
 	for _, x := range benches {
-		switch {
-		case !re.MatchString(x.Name):
+		if !re.MatchString(x.Name) {
 			continue
-		case *list:
-			fmt.Println(x.Name)
-		default:
-			measure(x, *target)
+		}
+		if !found && !*list {
+			fmt.Printf("pkg: weir/bench/%s\n", filepath.Base(os.Args[0]))
 		}
 		found = true
+		if *list {
+			fmt.Println(x.Name)
+		} else {
+			measure(x, *target)
+		}
 	}
 	if !found {
 		fatalf("no benchmark matches %q", *pattern)
