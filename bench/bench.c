@@ -13,11 +13,13 @@
  * Not       Go's own testing package on the other side: it grows n until a round fills the target
  *           and counts that very round, with no warm-up of the same size before it, and it knows
  *           no CPU time. bench/go/harness does exactly what this file does. */
+#define _GNU_SOURCE     /* CPU_COUNT */
 #include "bench.h"
 
 #include <ctype.h>
 #include <inttypes.h>
 #include <regex.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +172,17 @@ static int64_t calibrate(const struct bench_entry *e, int64_t want)
         }
 }
 
+/* How many cores the runtime was given, for the end of the benchmark's name. */
+static int procs(void)
+{
+        const char *asked = getenv("WEIR_PROCS");
+        cpu_set_t   allowed;
+
+        if (asked && atoi(asked) > 0)
+                return atoi(asked);
+        return sched_getaffinity(0, sizeof allowed, &allowed) ? 1 : CPU_COUNT(&allowed);
+}
+
 static void print_line(const struct bench *sum, int64_t rounds)
 {
         double ns = (double)sum->wall / (double)sum->n;
@@ -179,7 +192,7 @@ static void print_line(const struct bench *sum, int64_t rounds)
                         ns = sum->metrics[i].value / (double)rounds;
 
         printf("Benchmark%c%s-%d\t%10" PRId64 "\t%12.2f ns/op\t%12.2f cpu-ns/op",
-               toupper((unsigned char)sum->name[0]), sum->name + 1, weir_procs(0),
+               toupper((unsigned char)sum->name[0]), sum->name + 1, procs(),
                sum->n, ns, (double)sum->cpu / (double)sum->n);
         for (size_t i = 0; i < sum->nmetrics; i++)
                 if (strcmp(sum->metrics[i].unit, "ns/op"))
