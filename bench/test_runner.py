@@ -83,6 +83,25 @@ esac
 """
 
 
+SERVER = """#!/usr/bin/env python3
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "%(length)d")
+        self.end_headers()
+        self.wfile.write(b"x" * %(length)d)
+
+    def log_message(self, *args):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Hello)
+print("listening on 127.0.0.1:%%d" %% server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
 class Running(unittest.TestCase):
     """Whole runs, of shell scripts in the place of benches."""
 
@@ -168,6 +187,35 @@ class Running(unittest.TestCase):
         self.assertIn("hangs", out)
         logs = list((self.build / "bench").glob("*.stderr"))
         self.assertIn("goroutine 7", logs[0].read_text())
+
+    def servers(self, weir_length, go_length):
+        """Two web servers and a wrk that asks neither."""
+        (runner.SOURCE / "bench" / "http_hello.c").touch()
+        tools = self.build / "tools"
+        tools.mkdir()
+        (tools / "wrk").write_text(f"#!/bin/sh\ncat <<'END'\n{WRK}END\n")
+        (tools / "wrk").chmod(0o755)
+        for path, length in ("http_hello", weir_length), ("go/http_hello", go_length):
+            path = self.build / "bench" / path
+            path.write_text(SERVER % {"length": length})
+            path.chmod(0o755)
+        self.addCleanup(os.environ.__setitem__, "PATH", os.environ["PATH"])
+        os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "needs a core for wrk")
+    def test_servers_are_driven_and_stopped(self):
+        self.servers(14, 14)
+        status, out, _ = self.run_it("--quick", "http")
+        self.assertEqual(status, 0)
+        self.assertIn("req/s", out)
+        self.assertRegex(out, r"p99-ns +1\.00")
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "needs a core for wrk")
+    def test_servers_that_answer_differently_are_not_compared(self):
+        self.servers(14, 15)
+        status, out, _ = self.run_it("--quick", "http")
+        self.assertEqual(status, 1)
+        self.assertIn("the answers differ", out)
 
     def test_what_is_missing_is_said_in_one_line(self):
         self.good("one")
