@@ -20,7 +20,7 @@ import (
 const (
 	roundsPerTarget = 4         // a round takes about this part of -benchtime
 	maxN            = 1e9       // no round does more
-	touchBytes      = 512 << 20 // fresh memory walked over before the first round
+	touchBytes      = 64 << 20  // fresh memory walked over before the first round
 )
 
 // B is handed to a benchmark, which does its subject N times.
