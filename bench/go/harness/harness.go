@@ -18,9 +18,9 @@ import (
 
 // The constants of bench.c; change both or neither.
 const (
-	roundsPerTarget = 4         // a round takes about this part of -benchtime
-	maxN            = 1e9       // no round does more
-	touchBytes      = 64 << 20  // fresh memory walked over before the first round
+	roundsPerTarget = 4        // a round takes about this part of -benchtime
+	maxN            = 1e9      // no round does more
+	touchBytes      = 64 << 20 // fresh memory walked over before the first round
 )
 
 // B is handed to a benchmark, which does its subject N times.
