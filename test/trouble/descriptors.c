@@ -46,6 +46,7 @@ static void fail_accept(void)
         size_t lines;
 
         ask(fd, "/small.txt", SMALL_SIZE);
+        server_settle(1);
         set_limit((rlim_t)server_lowest_free());
         for (int i = 0; i < LATE; i++) {
                 fds[i] = dial();

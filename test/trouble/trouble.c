@@ -269,15 +269,20 @@ size_t server_said(const char *text)
         return n;
 }
 
+void server_settle(int connections)
+{
+        for (int i = 0; i < 500 && server_descriptors() != descriptors + connections; i++)
+                nap(0.01);
+        if (server_descriptors() != descriptors + connections)
+                die("%d descriptors open in the server with %d connections, %d with none",
+                    server_descriptors(), connections, descriptors);
+}
+
 void server_stop(void)
 {
         int status;
 
-        for (int i = 0; i < 500 && server_descriptors() > descriptors; i++)
-                nap(0.01);
-        if (server_descriptors() > descriptors)
-                die("%d descriptors open in the idle server, %d before", server_descriptors(),
-                    descriptors);
+        server_settle(0);
         if (waitpid(server, &status, WNOHANG) != 0) {
                 server = 0;
                 die("the server ended by itself, wait status %#x", (unsigned)status);

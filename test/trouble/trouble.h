@@ -32,6 +32,7 @@ void server_stop(void);
 pid_t  server_pid(void);
 int    server_descriptors(void);                        /* how many are open */
 int    server_lowest_free(void);                        /* the number that it would open next */
+void   server_settle(int connections);                  /* waits until no other is open */
 size_t server_said(const char *text);                   /* how many lines on its stderr hold text */
 
 int    dial(void);                                      /* a connected blocking socket */
