@@ -1,0 +1,62 @@
+# A thin front for CMake and CTest. The targets are:
+#
+#   make                                   library and command, in build/
+#   make demo                              a web server on goroutines, driven by wrk
+#   make test [SAN=address|thread|undefined] [TEST=regex]
+#   make bench [BENCH=name]                weir against Go, in build/bench.tsv
+#   make install [PREFIX=/usr/local] [DESTDIR=]
+#   make debug                             build-debug/: -O0 and every internal check
+#   make clean                             removes all build directories
+#
+# Each installs the Debian packages that it lacks, or says which ones.
+
+PREFIX  = /usr/local
+DESTDIR =
+SAN     =
+TEST    =
+BENCH   =
+JOBS    =
+
+preset := $(or $(SAN),release)
+build  := build$(if $(SAN),-$(SAN))
+jobs   := $(if $(JOBS),-j $(JOBS))
+
+# With a sanitizer the runtime is tested; the command, the headers and the examples are not built.
+scope := $(if $(SAN),-L '^(unit|crash|stress)$$')
+
+all:
+	@tools/deps build
+	@test -f build/build.ninja || cmake --preset release
+	@cmake --build build $(jobs)
+	@ln -sfn build/bin/weir weir
+
+debug:
+	@tools/deps build
+	@test -f build-debug/build.ninja || cmake --preset debug
+	@cmake --build build-debug $(jobs)
+
+ifeq ($(SAN),)
+test: all
+endif
+test:
+	@tools/deps test
+	@cmake --preset $(preset) -DWEIR_TESTS=ON
+	@cmake --build $(build) --target tests $(jobs)
+	@ctest --test-dir $(build) --output-on-failure $(jobs) $(scope) $(if $(TEST),-R '$(TEST)')
+
+demo: all
+	@tools/deps demo
+	@tools/demo
+
+bench: all
+	@tools/deps bench
+	@tools/bench $(BENCH)
+
+install: all
+	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
+
+clean:
+	rm -rf build build-debug build-address build-thread build-undefined weir
+
+.NOTPARALLEL:
+.PHONY: all debug test demo bench install clean

@@ -1,0 +1,16 @@
+/* The whole of weir: nothing but includes. */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <weir/base.h>
+#include <weir/version.h>
+#include <weir/error.h>
+#include <weir/time.h>
+#include <weir/run.h>
+#include <weir/go.h>
+#include <weir/chan.h>
+#include <weir/sync.h>
+#include <weir/net.h>
+#include <weir/metric.h>
+
+#endif

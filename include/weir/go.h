@@ -1,0 +1,173 @@
+/* weir/go.h: goroutines, panics, dumps.
+ *
+ * A goroutine is a function that runs at the same time as its starter, on a stack of its own, on
+ * whichever core is free. It costs about a page of memory and well under a microsecond to start, so
+ * a program uses one per thing that goes on: per connection, per request, per stage of a pipeline.
+ * The word weir_task defines such a function together with the struct of its arguments; weir_go
+ * starts it with a copy of them, so nothing dangles when the starter returns.
+ *
+ * Example (run):
+ *
+ *         #include <weir.h>
+ *
+ *         weir_task(add, my, { int a, b; weir_chan *sum; })
+ *         {
+ *                 int s = my->a + my->b;
+ *
+ *                 weir_send(my->sum, &s);
+ *         }
+ *
+ *         WEIR_MAIN(argc, argv)
+ *         {
+ *                 weir_chan *sum = weir_chan_make(int, 0);
+ *                 int        s;
+ *
+ *                 weir_go(add, .a = 40, .b = 2, .sum = sum);
+ *                 weir_recv(sum, &s);
+ *                 printf("%d\n", s);
+ *                 return s != 42;
+ *         }
+ */
+#ifndef WEIR_GO_H
+#define WEIR_GO_H
+
+#include <weir/base.h>
+
+WEIR_DECLS_BEGIN
+
+typedef struct weir_go_options {
+        const char *name;               /* for dumps; copied. NULL: the entry function's name */
+        size_t      stack_size;         /* bytes, rounded up, at most 1 GiB; 0: the run's default */
+        bool        locked_thread;      /* must be false in this version; true panics */
+        uint64_t    reserved[4];
+} weir_go_options;
+
+/* ---- starting ---- */
+
+/* Is the head of a function that goroutines run, and declares its arguments.
+ *
+ *         weir_task(NAME, MY, { MEMBERS })
+ *         {
+ *                 ... MY->member ...
+ *         }
+ *
+ * declares struct NAME_args with those members and defines static void NAME(struct NAME_args *MY).
+ * Calling NAME directly works as for any function. *MY is the goroutine's own copy, aligned as
+ * max_align_t, and is gone when the function returns. */
+#define weir_task(name, my, ...)                                                        \
+        __extension__ struct name##_args __VA_ARGS__;                                   \
+        static void name(struct name##_args *my);                                       \
+        WEIR_UNUSED static void name##_entry_(void *p_) { name((struct name##_args *)p_); } \
+        static void name(WEIR_UNUSED struct name##_args *my)
+
+/* On by: a C compiler. C++ has no address of a compound literal: it calls weir_go_copy. */
+#ifndef __cplusplus
+
+/* Starts a goroutine that runs a weir_task with the members given by name; the others are zero.
+ *
+ *         weir_go(add, .a = 40, .b = 2, .sum = sum);
+ *
+ * The starter goes on at once. The new goroutine inherits its floating-point environment. A
+ * goroutine ends when its function returns; nothing waits for it (a weir_wg does, see weir/sync.h),
+ * and the program ends with the root goroutine whatever the others do.
+ *
+ * Parks: no.  From: goroutine.  Fails: never (no memory for a stack ends the program).
+ * Panics: never. */
+#define weir_go(...) WEIR_CAT_(WEIR_GO_, WEIR_MANY_(__VA_ARGS__))(NULL, __VA_ARGS__)
+
+/* The same with options, a pointer to weir_go_options that need not outlive the call.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: stack_size above 1 GiB, locked_thread. */
+#define weir_go_with(opt, ...) WEIR_CAT_(WEIR_GO_, WEIR_MANY_(__VA_ARGS__))((opt), __VA_ARGS__)
+
+#define WEIR_GO_0(opt, name) \
+        weir_go_copy(name##_entry_, WEIR_ARGS_(name, ), sizeof(struct name##_args), opt)
+#define WEIR_GO_1(opt, name, ...)                                                       \
+        weir_go_copy(name##_entry_, WEIR_ARGS_(name, __VA_ARGS__), sizeof(struct name##_args), opt)
+#define WEIR_ARGS_(name, ...) (__extension__ &(struct name##_args){ __VA_ARGS__ })
+
+#endif
+
+/* Starts a goroutine that calls fn(arg).
+ *
+ * arg is passed as it is; what it points to is the caller's and must outlive the goroutine's use.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: fn is NULL. */
+WEIR_API void weir_go_fn(void (*fn)(void *arg), void *arg);
+
+/* Starts a goroutine that calls entry with the address of its own copy of size bytes at args.
+ *
+ * The copy is aligned as max_align_t and lives as long as the goroutine. weir_go expands to this.
+ * With size 0, args may be NULL.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: entry is NULL, arguments that do not fit on the stack, bad options as in weir_go_with. */
+WEIR_API void weir_go_copy(void (*entry)(void *), const void *args, size_t size,
+                           const weir_go_options *opt);
+
+/* ---- running ---- */
+
+/* Lets other goroutines that are ready run first.
+ *
+ * Parks: no, it stays ready.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API void weir_yield(void);
+
+/* Calls fn(arg), C code that will hold its thread, and gives the processor to others meanwhile.
+ *
+ * For a system call that cannot be polled or a library that waits by itself: with it, no other
+ * goroutine has to wait until the thread is back. fn runs on the caller's stack and thread. Inside
+ * it only the calls marked "any thread" work; the others panic.
+ *
+ * Blocks: as long as fn runs, then parks until a processor is free.  From: goroutine.  Fails:
+ * never. Panics: fn is NULL. */
+WEIR_API void weir_blocking(void (*fn)(void *arg), void *arg);
+
+/* Returns the number of the calling goroutine, unique in the process and never used again; the root
+ * is 1. On a thread that runs no goroutine it returns 0.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API uint64_t weir_go_id(void);
+
+/* Returns how many goroutines the program has now, the root included, the runtime's own not.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API size_t weir_go_count(void);
+
+/* Prints every goroutine to out: number, name, state, how long it is in it, what it waits for and
+ * its stack, the entry function last.
+ *
+ *         goroutine 7 "reader" [chan receive, 3 s]:
+ *
+ * Blocks: while out does.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API void weir_dump(FILE *out);
+
+/* ---- panics ---- */
+
+/* What weir_protect tells about a panic. */
+typedef struct weir_panic_info {
+        char     message[256];  /* cut off if longer */
+        void    *pc;            /* where weir_panic was called, or the instruction that faulted */
+        uint64_t reserved[4];
+} weir_panic_info;
+
+/* Reports a mistake of the program and unwinds to the nearest weir_protect.
+ *
+ * Cleanup handlers and C++ destructors on the way run where the code was built with -fexceptions;
+ * frames without unwind tables are passed over. Without a weir_protect on the goroutine, and on a
+ * thread that runs none, the program prints the message and the goroutine's stack and ends with
+ * status 2. The message is formatted as printf does, without a newline at its end.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: it does. */
+WEIR_API WEIR_NORETURN void weir_panic(const char *fmt, ...) WEIR_PRINTF(1, 2);
+
+/* Calls fn(arg) and catches its panic: 0, or WEIR_EPANIC with *ret filled.
+ *
+ * Catches what weir_panic was called for in fn and below, on this goroutine alone, and the faults
+ * that weir turns into panics. ret may be NULL and is left alone on success.
+ *
+ * Parks: if fn does.  From: goroutine.  Fails: WEIR_EPANIC (fn panicked).  Panics: fn is NULL. */
+WEIR_API int weir_protect(void (*fn)(void *arg), void *arg, weir_panic_info *ret);
+
+WEIR_DECLS_END
+
+#endif

@@ -1,0 +1,94 @@
+/* weir/run.h: how a program enters weir, and what it may set before.
+ *
+ * A program's main calls weir_run, which starts one thread per processor and runs the root function
+ * as the first goroutine; WEIR_MAIN writes that main for you. The environment has the last word on
+ * defaults:
+ *
+ *   WEIR_PROCS       number of processors, that is goroutines running at the same moment
+ *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all
+ *   WEIR_DEBUG       name=value,name=value; WEIR_DEBUG=help lists what there is
+ *
+ * SIGQUIT (^\ in a terminal) prints every goroutine and ends the program. A program whose
+ * goroutines are all parked, with nothing left that could wake one, is reported as deadlocked.
+ * After a panic that nobody caught, a deadlock or a stack overflow the exit status is 2.
+ *
+ * Example (run):
+ *
+ *         #include <weir.h>
+ *
+ *         static int root(int argc, char **argv)
+ *         {
+ *                 (void)argv;
+ *                 printf("%d argument(s), goroutine %d\n", argc, (int)weir_go_id());
+ *                 return 0;
+ *         }
+ *
+ *         int main(int argc, char **argv)
+ *         {
+ *                 return weir_run(root, argc, argv, &(weir_run_options){ .procs = 2 });
+ *         }
+ */
+#ifndef WEIR_RUN_H
+#define WEIR_RUN_H
+
+#include <weir/base.h>
+
+WEIR_DECLS_BEGIN
+
+typedef struct weir_run_options {
+        unsigned procs;        /* 0: WEIR_PROCS, else what the cgroup and the affinity mask allow */
+        size_t   stack_size;   /* bytes of address space per goroutine; 0: 256 KiB */
+        int      gc_percent;   /* for the collector; has no effect in this version */
+        size_t   memory_limit; /* for the collector; has no effect in this version */
+        uint64_t reserved[8];
+} weir_run_options;
+
+/* Runs root(argc, argv) as the first goroutine and returns what it returned.
+ *
+ * When root returns, the other goroutines stop where they are and never run again. Standard I/O is
+ * flushed and atexit handlers run as ever, when main returns or on exit(). The root's result is
+ * passed on unchanged, so a root that returns negative numbers cannot be told from a failed start.
+ *
+ * Runs once per process.
+ *
+ * Blocks: the calling thread until root has returned.  From: a thread that is no goroutine.
+ * Fails: -EALREADY (it ran before), -EINVAL (root is NULL), -EAGAIN or -ENOMEM (no thread, no
+ * memory to start with).  Panics: never. */
+WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
+                      const weir_run_options *opt);
+
+/* Defines main, and is the head of the root function that follows it.
+ *
+ * What the function returns is the program's exit status. */
+#define WEIR_MAIN(argc, argv)                                                           \
+        static int weir_root_(int argc, char **argv);                                   \
+        int main(int weir_c_, char **weir_v_)                                           \
+        {                                                                               \
+                return weir_run(weir_root_, weir_c_, weir_v_, NULL);                    \
+        }                                                                               \
+        static int weir_root_(WEIR_UNUSED int argc, WEIR_UNUSED char **argv)
+
+/* What is known about a code address. */
+typedef struct weir_symbol {
+        char function[128];     /* "" if not known */
+        char file[192];         /* "" if not known */
+        int  line;              /* 0 if not known */
+} weir_symbol;
+
+/* Looks up pc, an address inside the instruction of interest; false: nothing known, and *ret is as
+ * before. Called while a dump is written, by one thread at a time, possibly in a program that is
+ * about to die: it may allocate and read files but not park. */
+typedef bool weir_symbolizer(const void *pc, weir_symbol *ret);
+
+/* Makes dumps ask fn for function, file and line of each code address.
+ *
+ * Without one, weir finds function names by itself, from the symbol tables of the program and its
+ * shared objects, and knows no lines. The library libweir-symbols installs one that does; `weir
+ * run` and `weir build` link it when it is there. NULL goes back to none.
+ *
+ * Parks: no.  From: any thread, also before weir_run.  Fails: never.  Panics: never. */
+WEIR_API void weir_symbolizer_set(weir_symbolizer *fn);
+
+WEIR_DECLS_END
+
+#endif

@@ -1,0 +1,119 @@
+/* weir/sync.h: mutex, wait group, once.
+ *
+ * All three are plain structs that work when zero: static ones need no initialisation, and there is
+ * nothing to destroy. They park goroutines and never block a thread. A copy of one in use is
+ * useless; share its address.
+ *
+ * Example (run):
+ *
+ *         #include <weir.h>
+ *
+ *         static weir_mutex lock;
+ *         static int        total;
+ *
+ *         weir_task(add, my, { int n; })
+ *         {
+ *                 weir_mutex_lock(&lock);
+ *                 total += my->n;
+ *                 weir_mutex_unlock(&lock);
+ *         }
+ *
+ *         WEIR_MAIN(argc, argv)
+ *         {
+ *                 weir_wg wg = { 0 };
+ *
+ *                 for (int i = 1; i <= 100; i++)
+ *                         weir_wg_go(&wg, add, .n = i);
+ *                 weir_wg_wait(&wg);
+ *                 printf("%d\n", total);
+ *                 return total != 5050;
+ *         }
+ */
+#ifndef WEIR_SYNC_H
+#define WEIR_SYNC_H
+
+#include <weir/base.h>
+#include <weir/go.h>
+
+WEIR_DECLS_BEGIN
+
+typedef struct weir_mutex { uint64_t state_[2]; } weir_mutex;
+typedef struct weir_wg    { uint64_t state_[2]; } weir_wg;
+typedef struct weir_once  { uint64_t state_[2]; } weir_once;
+
+/* ---- mutex ---- */
+
+/* Locks m.
+ *
+ * Not recursive: a goroutine that locks twice waits for itself.
+ *
+ * Parks: until m is free.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API void weir_mutex_lock(weir_mutex *m);
+
+/* Locks m if it is free; false: it is not.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
+
+/* Unlocks m, which another goroutine may have locked.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked. */
+WEIR_API void weir_mutex_unlock(weir_mutex *m);
+
+/* ---- wait group ---- */
+
+/* Adds delta, which may be negative, to the number of things that wg waits for.
+ *
+ * Add before the goroutine starts that will call weir_wg_done, or a wait may miss it.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: the number falls below 0. */
+WEIR_API void weir_wg_add(weir_wg *wg, int delta);
+
+/* Says that one of the things is done: weir_wg_add(wg, -1).
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: the number falls below 0. */
+WEIR_API void weir_wg_done(weir_wg *wg);
+
+/* Waits until the number is 0; at once if it is.
+ *
+ * Parks: until then.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API void weir_wg_wait(weir_wg *wg);
+
+/* Adds 1 and starts a goroutine that calls entry with its own copy of size bytes at args, and is
+ * done when entry returns. weir_wg_go expands to this; wg must outlive the goroutine.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: entry is NULL, arguments that do not fit on the stack. */
+WEIR_API void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_t size);
+
+/* On by: a C compiler. C++ has no address of a compound literal: it calls weir_wg_go_copy. */
+#ifndef __cplusplus
+
+/* Starts a weir_task as weir_go does and lets wg wait for its end:
+ *
+ *         weir_wg_go(&wg, add, .n = 7);
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
+#define weir_wg_go(wg, ...) WEIR_CAT_(WEIR_WG_GO_, WEIR_MANY_(__VA_ARGS__))((wg), __VA_ARGS__)
+
+#define WEIR_WG_GO_0(wg, name) \
+        weir_wg_go_copy(wg, name##_entry_, WEIR_ARGS_(name, ), sizeof(struct name##_args))
+#define WEIR_WG_GO_1(wg, name, ...)                                                     \
+        weir_wg_go_copy(wg, name##_entry_, WEIR_ARGS_(name, __VA_ARGS__),               \
+                        sizeof(struct name##_args))
+
+#endif
+
+/* ---- once ---- */
+
+/* Calls fn(arg) if nobody did so with this o before, and returns when that first call is over.
+ *
+ * It counts as done also when fn panicked. fn must not use the same o.
+ *
+ * Parks: while another goroutine runs fn, or if fn does.  From: goroutine.  Fails: never.
+ * Panics: fn is NULL. */
+WEIR_API void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg);
+
+WEIR_DECLS_END
+
+#endif

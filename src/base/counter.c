@@ -1,0 +1,62 @@
+/* The table of counters, summed and written as Prometheus text. */
+#include "base/counter.h"
+#include <weir/metric.h>
+
+static struct counters  shared;
+static struct counters *blocks = &shared;       /* atomic: a list that only grows */
+static uint64_t       (*gauges[GAUGE_COUNT])(void);
+
+void weir__counter_register(struct counters *block)
+{
+        struct counters *head = load_relaxed(&blocks);
+
+        do
+                block->next = head;
+        while (!cas_release(&blocks, &head, block));    /* pairs with the acquire in sum */
+}
+
+void weir__counter_shared(enum counter c, uint64_t n)
+{
+        fetch_add_relaxed(&shared.value[c], n);
+}
+
+uint64_t weir__counter_sum(enum counter c)
+{
+        uint64_t sum = 0;
+
+        for (struct counters *b = load_acquire(&blocks); b; b = b->next)
+                sum += load_relaxed(&b->value[c]);
+        return sum;
+}
+
+void weir__gauge_set(enum gauge g, uint64_t (*fn)(void))
+{
+        store_release(&gauges[g], fn);
+}
+
+static void write_metric(FILE *out, const char *name, const char *unit, const char *suffix,
+                         const char *type, const char *help, uint64_t value)
+{
+        bool        plain = !strcmp(unit, "1");
+        char        full[96];
+
+        snprintf(full, sizeof full, "weir_%s%s%s%s", name, plain ? "" : "_", plain ? "" : unit,
+                 suffix);
+        fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", full, help, full, type, full,
+                (unsigned long long)value);
+}
+
+void weir_metric_write(FILE *out)
+{
+        uint64_t (*fn)(void);
+
+#define COUNTER(name, unit, help) \
+        write_metric(out, #name, #unit, "_total", "counter", help, \
+                     weir__counter_sum(COUNTER_##name));
+#define GAUGE(name, unit, help) \
+        fn = load_acquire(&gauges[GAUGE_##name]); \
+        write_metric(out, #name, #unit, "", "gauge", help, fn ? fn() : 0);
+#include "base/counter.def"
+#undef COUNTER
+#undef GAUGE
+}

@@ -1,0 +1,79 @@
+/* The slow path of the runtime's lock, and the check of its order in debug builds. */
+#include "base/lock.h"
+#include <sched.h>
+#include <time.h>
+
+/* Spins some microseconds, then lets other threads of this core run, then sleeps: the holder's
+ * thread must have lost its core, and on a machine with real-time threads a yield may not be
+ * enough to bring it back. */
+void weir__lock_slow(struct lock *l)
+{
+        uint32_t free_;
+
+        for (unsigned round = 0;; round++) {
+                if (round < 40) {
+                        for (unsigned i = 0; i < 1u << MIN(round / 4, 6u); i++)
+                                weir__spin_pause();
+                } else if (round < 60) {
+                        sched_yield();
+                } else {
+                        nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
+                }
+                free_ = 0;
+                if (!load_relaxed(&l->word) && cas_acquire(&l->word, &free_, 1))
+                        return;
+        }
+}
+
+#if WEIR_CHECK >= 1
+
+static const char *const rank_name[] = {
+#define RANK(name, inside, what) #name,
+#include "base/rank.def"
+#undef RANK
+};
+
+#define HELD(name) (1u << RANK_##name)
+static const uint32_t rank_inside[] = {
+#define RANK(name, inside, what) inside,
+#include "base/rank.def"
+#undef RANK
+};
+
+/* Locks that this thread holds. A goroutine never parks with one, so they belong to the thread. */
+static __thread struct {
+        unsigned           count;
+        const struct lock *lock[64];
+} held;
+
+noinline void weir__rank_acquired(const struct lock *l)
+{
+        if (!l->rank)
+                return;
+        for (unsigned i = 0; i < MIN(held.count, COUNT(held.lock)); i++) {
+                const struct lock *o = held.lock[i];
+
+                if (!(rank_inside[l->rank] & (1u << o->rank)))
+                        weir__throw("lock %s taken while %s is held", rank_name[l->rank],
+                                    rank_name[o->rank]);
+                if (o->rank == RANK_chan && l->rank == RANK_chan && o > l)
+                        weir__throw("two channels locked out of address order");
+        }
+        if (held.count < COUNT(held.lock))
+                held.lock[held.count] = l;
+        held.count++;
+}
+
+noinline void weir__rank_released(const struct lock *l)
+{
+        if (!l->rank)
+                return;
+        for (unsigned i = MIN(held.count, COUNT(held.lock)); i-- > 0;)
+                if (held.lock[i] == l) {
+                        held.lock[i] = held.lock[MIN(held.count, COUNT(held.lock)) - 1];
+                        break;
+                }
+        held.count--;
+}
+
+#endif

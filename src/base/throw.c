@@ -1,0 +1,29 @@
+/* The end of the process when the runtime itself is broken.
+ *
+ * One thread speaks: the first to arrive. Others that throw while it does wait for the abort, so
+ * that the message which explains the failure is not mixed with its consequences. */
+#include "base/base.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+void (*weir__throw_hook)(void);
+
+_Noreturn void weir__throw(const char *fmt, ...)
+{
+        static int thrown;              /* atomic: 1 once somebody speaks */
+        struct out o = { .fd = STDERR_FILENO };
+        va_list    ap;
+
+        if (exchange_seq(&thrown, 1))
+                for (;;)
+                        pause();
+        weir__out_print(&o, "fatal: weir is broken: ");
+        va_start(ap, fmt);
+        weir__out_vprint(&o, fmt, ap);
+        va_end(ap);
+        weir__out_print(&o, "\n");
+        weir__out_flush(&o);
+        if (weir__throw_hook)
+                weir__throw_hook();
+        abort();
+}

@@ -1,0 +1,174 @@
+/* The images that the loader has mapped: unwind tables and function names.
+ *
+ * Names come from .symtab of the file on disk (static functions are there too), else .dynsym; the
+ * file is mapped for good at the first question about it. No malloc anywhere, so a dump from a
+ * fault handler may ask. */
+#include "os/os.h"
+#include "base/lock.h"
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct search {
+        uintptr_t        pc;
+        struct os_image *ret;
+        bool             found;
+};
+
+static int visit(struct dl_phdr_info *info, size_t size, void *arg)
+{
+        struct search *s = arg;
+        const void    *hdr = NULL;
+        uintptr_t      low = 0, high = 0;
+
+        (void)size;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+                const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+                uintptr_t         at = info->dlpi_addr + ph->p_vaddr;
+
+                if (ph->p_type == PT_GNU_EH_FRAME)
+                        hdr = (const void *)at;
+                if (ph->p_type == PT_LOAD && s->pc >= at && s->pc < at + ph->p_memsz) {
+                        low = at;
+                        high = at + ph->p_memsz;
+                }
+        }
+        if (!high)
+                return 0;
+        *s->ret = (struct os_image){ .base = info->dlpi_addr, .path = info->dlpi_name ? info->dlpi_name : "",
+                                     .eh_frame_hdr = hdr, .text_low = low, .text_high = high };
+        s->found = true;
+        return 1;
+}
+
+bool weir__os_image_find(const void *pc, struct os_image *ret)
+{
+        struct search s = { .pc = (uintptr_t)pc, .ret = ret };
+
+        (void)dl_iterate_phdr(visit, &s);
+        return s.found;
+}
+
+/* ---- symbol tables on disk ---- */
+
+struct file {
+        char            path[256];
+        const char     *map;            /* the whole file, or NULL: could not be read */
+        size_t          size;
+        const Elf64_Sym *sym;
+        size_t          count;
+        const char     *str;
+        size_t          str_size;
+};
+
+static struct lock files_lock = LOCK_INIT(symbols);
+static struct file files[32];           /* lock: files_lock */
+static unsigned    nfiles;              /* lock: files_lock */
+
+static const Elf64_Shdr *section(const struct file *f, const Elf64_Ehdr *eh, uint32_t type)
+{
+        const Elf64_Shdr *sh;
+
+        if (eh->e_shoff + (uint64_t)eh->e_shnum * sizeof *sh > f->size)
+                return NULL;
+        sh = (const Elf64_Shdr *)(const void *)(f->map + eh->e_shoff);
+        for (int i = 0; i < eh->e_shnum; i++)
+                if (sh[i].sh_type == type && sh[i].sh_link < eh->e_shnum &&
+                    sh[i].sh_offset + sh[i].sh_size <= f->size &&
+                    sh[sh[i].sh_link].sh_offset + sh[sh[i].sh_link].sh_size <= f->size)
+                        return &sh[i];
+        return NULL;
+}
+
+static void read_symbols(struct file *f)
+{
+        const Elf64_Ehdr *eh = (const void *)f->map;
+        const Elf64_Shdr *sh, *all;
+
+        if (f->size < sizeof *eh || memcmp(eh->e_ident, ELFMAG, SELFMAG) ||
+            eh->e_ident[EI_CLASS] != ELFCLASS64)
+                return;
+        sh = section(f, eh, SHT_SYMTAB);
+        if (!sh)
+                sh = section(f, eh, SHT_DYNSYM);
+        if (!sh)
+                return;
+        all = (const Elf64_Shdr *)(const void *)(f->map + eh->e_shoff);
+        f->sym = (const Elf64_Sym *)(const void *)(f->map + sh->sh_offset);
+        f->count = sh->sh_size / sizeof *f->sym;
+        f->str = f->map + all[sh->sh_link].sh_offset;
+        f->str_size = all[sh->sh_link].sh_size;
+}
+
+static const struct file *open_file(const char *path)
+{
+        struct stat  st;
+        struct file *f;
+        void        *map;
+        int          fd;
+
+        for (unsigned i = 0; i < nfiles; i++)
+                if (!strcmp(files[i].path, path))
+                        return &files[i];
+        if (nfiles == COUNT(files) || strlen(path) >= sizeof f->path)
+                return NULL;
+        f = &files[nfiles++];
+        memcpy(f->path, path, strlen(path) + 1);
+        fd = open(*path ? path : "/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return f;
+        if (!fstat(fd, &st) && st.st_size > 0) {
+                map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+                if (map != MAP_FAILED) {
+                        f->map = map;
+                        f->size = (size_t)st.st_size;
+                        read_symbols(f);
+                }
+        }
+        close(fd);
+        return f;
+}
+
+bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *ret_offset)
+{
+        int                keep = weir__os_errno_get();
+        const struct file *f;
+        const Elf64_Sym   *best = NULL;
+        struct os_image    image;
+        uint64_t           at;
+        bool               found = false;
+
+        if (!size || !weir__os_image_find(pc, &image))
+                return false;
+        at = (uintptr_t)pc - image.base;
+        lock_take(&files_lock);
+        f = open_file(image.path);
+        for (size_t i = 0; f && i < f->count; i++) {
+                const Elf64_Sym *s = &f->sym[i];
+
+                if (ELF64_ST_TYPE(s->st_info) != STT_FUNC && ELF64_ST_TYPE(s->st_info) != STT_NOTYPE)
+                        continue;
+                if (s->st_shndx == SHN_UNDEF || s->st_value > at || s->st_name >= f->str_size)
+                        continue;
+                if (s->st_size ? at < s->st_value + s->st_size
+                               : ELF64_ST_TYPE(s->st_info) == STT_FUNC && at == s->st_value) {
+                        best = s;
+                        break;
+                }
+        }
+        if (best) {
+                const char *name = f->str + best->st_name;
+                size_t      n = strnlen(name, MIN(size - 1, f->str_size - best->st_name));
+
+                memcpy(ret_name, name, n);
+                ret_name[n] = 0;
+                *ret_offset = at - best->st_value;
+                found = true;
+        }
+        lock_drop(&files_lock);
+        weir__os_errno_set(keep);
+        return found;
+}

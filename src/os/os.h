@@ -1,0 +1,131 @@
+/* All that weir asks of a kernel. Nothing above src/os makes a system call of its own for memory,
+ * threads, time, signals or the poller, and no other folder tests which kernel this is.
+ *
+ * Results: int functions answer >= 0 or -errno. None of these reads or sets errno for its caller.
+ * None parks; those that can block their thread say so. */
+#ifndef WEIR_OS_OS_H
+#define WEIR_OS_OS_H
+
+#include "base/base.h"
+#include <signal.h>
+#include <sys/types.h>
+
+/* ---- memory ---- */
+
+#define OS_PAGE 4096u
+
+/* Address space that costs memory only where it is touched; zeroed, readable and writable, never
+ * backed by huge pages. NULL when there is none. */
+void *weir__os_map(size_t size);
+void  weir__os_unmap(void *addr, size_t size);
+
+/* Makes [addr, addr + size) fault on any touch. Whole pages inside a weir__os_map.
+ * Answers 0 or -errno; -ENOMEM: the process has used up its mappings. */
+int weir__os_guard(void *addr, size_t size);
+
+/* Whether guards cost no mapping each (MADV_GUARD_INSTALL, Linux 6.13 and later). */
+bool weir__os_guard_is_cheap(void);
+
+/* Gives the memory under [addr, addr + size) back; it reads as zero afterwards. */
+void weir__os_forget(void *addr, size_t size);
+
+/* Copies n bytes that may not be there or may be changing. Answers how many came before the first
+ * that could not be read. Safe in signal handlers. */
+size_t weir__os_peek(void *dst, const void *src, size_t n);
+
+/* ---- time ---- */
+
+int64_t weir__os_now(void);             /* nanoseconds, monotonic */
+
+/* ---- threads ---- */
+
+/* Starts a detached thread that runs fn(arg) with all signals as in the caller. -EAGAIN: a limit. */
+int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size);
+
+int  weir__os_thread_id(void);
+void weir__os_thread_name(const char *name);
+
+/* Asks that timed waits of the calling thread end on time, not some tens of microseconds later. */
+void weir__os_thread_precise_timers(void);
+
+/* The memory of the calling thread's stack. */
+void weir__os_thread_stack(char **ret_low, char **ret_high);
+
+/* How many threads the process has, those of libraries and sanitizers included. */
+int weir__os_thread_count(void);
+
+/* Sends a signal to one thread of this process. */
+int weir__os_thread_signal(int tid, int sig);
+
+/* Gives the rest of this core's time slice to another thread. */
+void weir__os_yield(void);
+void weir__os_sleep(int64_t ns);        /* blocks */
+
+/* How many processors this process may really use: the affinity mask and the tightest CPU quota of
+ * every ancestor cgroup (v2 cpu.max, v1 cpu.cfs_quota_us), at least 1. */
+unsigned weir__os_cpu_limit(void);
+
+/* Blocks while *word == value, at most ns nanoseconds (< 0: for ever). Wakes also for no reason.
+ * Answers false when the time passed. */
+bool weir__os_futex_wait(const uint32_t *word, uint32_t value, int64_t ns);
+void weir__os_futex_wake(const uint32_t *word, int count);
+
+/* errno, read and written by calls that no compiler may cache across a stack switch. */
+int  weir__os_errno_get(void);
+void weir__os_errno_set(int value);
+
+/* ---- signals ---- */
+
+/* Gives the calling thread an alternate stack for handlers. One per thread, released with it. */
+void weir__os_sigstack_install(void);
+void weir__os_sigstack_remove(void);
+
+/* Installs a handler (SA_SIGINFO, SA_ONSTACK, SA_RESTART) and says what was there before. */
+int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *), struct sigaction *ret_old);
+
+/* Does what the process would have done about a signal before its handler was installed: calls the
+ * old handler, or puts the default back and raises it again. */
+void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct sigaction *old);
+
+/* ---- poller ---- */
+
+enum { OS_POLL_READ = 1, OS_POLL_WRITE = 2, OS_POLL_HANGUP = 4 };
+
+struct os_event {
+        void    *data;          /* as given at add; NULL: weir__os_poll_interrupt */
+        unsigned what;          /* OS_POLL_* */
+};
+
+/* Makes the process's poller. Once, at start. */
+int weir__os_poll_init(void);
+
+/* Watches fd, edge triggered, both directions, until it is closed or removed.
+ * -EPERM: this kind of file cannot be polled. */
+int  weir__os_poll_add(int fd, void *data);
+void weir__os_poll_remove(int fd);
+
+/* Waits up to ns nanoseconds (0: looks only; < 0: for ever; blocks) for events. Answers how many;
+ * 0 after the time or an interruption. From: one thread at a time with ns != 0. */
+int weir__os_poll_wait(struct os_event *events, int max, int64_t ns);
+
+/* Makes the thread that blocks in weir__os_poll_wait, or the next that would, return at once. */
+void weir__os_poll_interrupt(void);
+
+/* ---- loaded images ---- */
+
+/* Where the unwind table of the image holding pc is, for weir__arch_unwind. */
+struct os_image {
+        uintptr_t   base;               /* what its addresses are relative to */
+        const char *path;               /* as the loader names it; "" for the program itself */
+        const void *eh_frame_hdr;       /* its PT_GNU_EH_FRAME, or NULL */
+        uintptr_t   text_low, text_high;
+};
+
+/* Finds the loaded image that holds pc. False: none does. Takes the loader's lock. */
+bool weir__os_image_find(const void *pc, struct os_image *ret);
+
+/* Finds the function that holds pc by the symbol table of its image on disk. Writes its name and
+ * the distance of pc from its start. False: not known. Needs no malloc. */
+bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *ret_offset);
+
+#endif

@@ -1,0 +1,370 @@
+/* Finding work: what a thread does when its processor has nothing local to run.
+ *
+ * What    In order: the local queues, the global queue, due timers, the poller, other processors.
+ *         Then the thread gives its processor up and sleeps: one thread in the poller, with the
+ *         earliest timer as its limit, the others on a futex.
+ * States  A thread that looks for work is *spinning*; at most half as many spin as processors are
+ *         busy. Who makes work and sees an idle processor and nobody spinning wakes a thread, which
+ *         spins in turn; it wakes the next when it finds something. So work spreads one thread at
+ *         a time, and a burst of a thousand readies makes one wake.
+ * Order   "Put work, then look for spinners" against "stop spinning, then look for work": the put
+ *         side is a locked exchange for runnext; for the ring and the deque it is a plain store, so
+ *         the load of `spinning` may pass it, and a thread may go to sleep over that work. Its owner
+ *         still has it, and the monitor looks at every queue while a processor is idle (sysmon.c):
+ *         it is then late by some microseconds, not lost. The last look in go_idle() is ordered by
+ *         the locked decrement of `spinning`.
+ * Cost    Waking a thread costs the waker 8 us and the goroutine 20; so a goroutine alone in its
+ *         processor's queues does not wake one unless the monitor's credit allows it: the one who
+ *         readied it most often parks at once (ping-pong, mutex hand-over). The monitor wakes one
+ *         late when it did not.
+ * Not     A separate thread for the poller: every event would cross threads. Waking for every ready
+ *         as Go does: on two cores a ping-pong then spends more in futexes than in channels. */
+#include "sched/state.h"
+#include "sched/san.h"
+
+struct sched_hooks weir__sched_hooks;
+
+enum { EVENTS = 128, GLOBAL_BATCH = 64, STEAL_ROUNDS = 4 };
+
+/* ---- the poller ---- */
+
+/* Looks at the poller, waiting at most ns. Appends what became runnable, state RUNNABLE. */
+bool weir__sched_poll(int64_t ns, struct glist *ready)
+{
+        struct os_event ev[EVENTS];
+        struct m       *m = self();
+        int             n = weir__os_poll_wait(ev, EVENTS, ns);
+
+        if (ns != 0)
+                store_seq(&sched.poller, POLLER_WORKING);
+        for (int i = 0; i < n; i++)
+                weir__sched_hooks.poll_event(ev[i].data, ev[i].what, ready);
+        for (struct g *g = ready->first; g; g = g->next)
+                store_relaxed(&g->state, G_RUNNABLE);
+        if (m && m->p) {
+                count_in(&m->p->counters, poll_calls, 1);
+                count_in(&m->p->counters, poll_events, n);
+                count_in(&m->p->counters, readies, ready->count);
+        } else {
+                weir__counter_shared(COUNTER_poll_calls, 1);
+                weir__counter_shared(COUNTER_poll_events, (uint64_t)n);
+                weir__counter_shared(COUNTER_readies, ready->count);
+        }
+        if (unlikely(weir__debug.netpolltrace) && (n || ns)) {
+                struct out o = { .fd = 2 };
+
+                weir__out_print(&o, "netpoll: waited %lld ns, %d events, %u readied\n", (long long)ns, n,
+                                ready->count);
+                weir__out_flush(&o);
+        }
+        return ready->first != NULL;
+}
+
+static struct g *poll_now(struct p *p)
+{
+        struct glist l = { 0 };
+        struct g    *g;
+
+        if (!weir__sched_hooks.poll_waiters || !weir__sched_hooks.poll_waiters())
+                return NULL;
+        if (!weir__sched_poll(0, &l))
+                return NULL;
+        g = l.first;
+        l.first = g->next;
+        weir__runq_put_list(p, &l);
+        return g;
+}
+
+void weir__sched_timer_earlier(int64_t when)
+{
+        if (load_seq(&sched.poller) == POLLER_BLOCKED && when < load_seq(&sched.poll_until))
+                weir__os_poll_interrupt();
+}
+
+static int64_t earliest_timer(void)
+{
+        int64_t when = INT64_MAX;
+
+        for (uint32_t i = 0; i < sched.nprocs; i++)
+                when = MIN(when, load_seq(&sched.procs[i]->timer_when));
+        return when;
+}
+
+static unsigned run_timers(struct p *of)
+{
+        int64_t when = load_relaxed(&of->timer_when), now;
+
+        if (when == INT64_MAX || (now = weir__os_now()) < when)
+                return 0;
+        return weir__sched_hooks.timers_run(of, now);
+}
+
+/* ---- waking ---- */
+
+void weir__sched_wake(void)
+{
+        struct p *p = NULL;
+        uint32_t  none = 0;
+        bool      poller = false;
+
+        if (!load_seq(&sched.nidle) || load_seq(&sched.spinning) ||
+            !cas_seq(&sched.spinning, &none, 1))
+                return;
+        lock_take(&sched.lock);
+        if (sched.idle_m || load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs)
+                p = weir__p_idle_get();
+        else
+                /* The thread to spare is in the poller, or on its way there: then it looks at the
+                 * queues once more after it has raised POLLER_BLOCKED. */
+                poller = load_seq(&sched.poller) == POLLER_BLOCKED;
+        lock_drop(&sched.lock);
+        if (p) {
+                weir__m_give(p, true);
+                return;
+        }
+        fetch_sub_seq(&sched.spinning, 1);
+        if (poller) {
+                weir__os_poll_interrupt();
+                weir__counter_shared(COUNTER_thread_wakes, 1);
+        }
+}
+
+/* After something was made runnable on p, whose owner goes on running. */
+void weir__sched_wake_for(struct p *p)
+{
+        if (likely(!load_relaxed(&sched.nidle)) || load_relaxed(&sched.spinning))
+                return;
+        if (weir__runq_lone(p) && !(load_relaxed(&sched.wake_credit) &&
+                                    exchange_acquire(&sched.wake_credit, 0)))
+                return;
+        weir__sched_wake();
+}
+
+/* ---- looking ---- */
+
+/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine stood
+ * there for some microseconds, for most are run by their own processor at once. */
+struct seen {
+        int64_t   since;
+        struct g *next;
+        uint64_t  ticks;
+};
+
+static bool stale_next(struct p *p, struct seen *s, int64_t now)
+{
+        struct g *next = load_relaxed(&p->runnext);
+        uint64_t  ticks = load_relaxed(&p->ticks);
+
+        if (!next || next != s->next || ticks != s->ticks) {
+                *s = (struct seen){ .since = now, .next = next, .ticks = ticks };
+                return false;
+        }
+        return now - s->since > 5000;
+}
+
+static struct g *steal(struct m *m, struct seen *seen, int64_t now)
+{
+        struct p *p = m->p;
+        uint32_t  first = weir__rand_below(&p->rand, sched.nprocs);
+
+        for (uint32_t i = 0; i < sched.nprocs; i++) {
+                uint32_t  at = first + i < sched.nprocs ? first + i : first + i - sched.nprocs;
+                struct p *from = sched.procs[at];
+                struct g *g;
+
+                if (from == p)
+                        continue;
+                if ((g = weir__runq_steal(p, from, stale_next(from, &seen[at % 64], now))))
+                        return g;
+                if (run_timers(from) && (g = weir__runq_get(p)))
+                        return g;
+        }
+        return NULL;
+}
+
+/* Looks everywhere for a while. Comes back spinning or not, as m->spinning says. */
+static struct g *look_around(struct m *m)
+{
+        struct seen seen[64] = { 0 };
+        int64_t     start, now;
+        struct g   *g;
+
+        if (sched.nprocs == 1)
+                return NULL;
+        if (!m->spinning) {
+                uint32_t busy = sched.nprocs - load_relaxed(&sched.nidle);
+
+                if (2 * load_relaxed(&sched.spinning) >= busy)
+                        return NULL;
+                m->spinning = true;
+                fetch_add_seq(&sched.spinning, 1);
+        }
+        start = now = weir__os_now();
+        do {
+                if ((g = steal(m, seen, now)) || (g = weir__global_get(m->p, GLOBAL_BATCH)))
+                        return g;
+                if (run_timers(m->p) && (g = weir__runq_get(m->p)))
+                        return g;
+                for (unsigned i = 0; i < 16; i++)
+                        weir__spin_pause();
+                if (load_relaxed(&sched.poller) == POLLER_NONE && (g = poll_now(m->p)))
+                        return g;
+                now = weir__os_now();
+        } while (now - start < sched.spin_ns && !load_relaxed(&sched.stopping));
+        return NULL;
+}
+
+static void stop_spinning(struct m *m)
+{
+        m->spinning = false;
+        if (fetch_sub_seq(&sched.spinning, 1) == 0)
+                weir__throw("negative count of spinning threads");
+}
+
+static bool work_somewhere(void)
+{
+        for (uint32_t i = 0; i < sched.nprocs; i++)
+                if (!weir__runq_lone(sched.procs[i]))
+                        return true;
+        return load_seq(&sched.nglobal) != 0;
+}
+
+static bool take_idle_p(struct m *m)
+{
+        struct p *p;
+
+        if (!load_seq(&sched.nidle))
+                return false;
+        lock_take(&sched.lock);
+        p = weir__p_idle_get();
+        lock_drop(&sched.lock);
+        if (p)
+                weir__m_take_p(m, p);
+        return p != NULL;
+}
+
+/* Gives the processor up; takes one again when there is work after all. */
+static void go_idle(struct m *m)
+{
+        lock_take(&sched.lock);
+        if (sched.global.count) {
+                lock_drop(&sched.lock);
+                return;
+        }
+        weir__p_idle_put(weir__m_drop_p(m));
+        lock_drop(&sched.lock);
+        if (!m->spinning)
+                return;
+        stop_spinning(m);               /* locked: ordered before the last look */
+        if (work_somewhere())
+                take_idle_p(m);
+}
+
+/* In the poller until an event, a timer or an interrupt; the caller has raised POLLER_BLOCKED.
+ * On return m may have a processor. */
+static void wait_in_poller(struct m *m)
+{
+        int64_t      when = earliest_timer();
+        struct glist l = { 0 };
+
+        store_seq(&sched.poll_until, when);
+        /* Once more, for a timer that was set between the look and the store, whose owner saw a later
+         * limit or no blocked poller; and for work that was put while this thread was leaving. */
+        when = MIN(when, earliest_timer());
+        if (load_seq(&sched.stopping) || (load_seq(&sched.nidle) && work_somewhere()))
+                when = 0;
+        weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0), &l);
+        store_relaxed(&weir__sched_coarse, weir__os_now());
+        if (take_idle_p(m))
+                weir__runq_put_list(m->p, &l);
+        else
+                weir__global_put_list(&l);
+        store_seq(&sched.poller, POLLER_NONE);
+}
+
+/* The end of a thread's work: the root function has returned. */
+static _Noreturn void stop(struct m *m)
+{
+        if (m->spinning)
+                stop_spinning(m);
+        if (m->p) {
+                lock_take(&sched.lock);
+                weir__p_idle_put(weir__m_drop_p(m));
+                lock_drop(&sched.lock);
+        }
+        for (;;)
+                weir__os_sleep(INT64_C(1) << 50);
+}
+
+/* Sleeps until there may be work. On return m has a processor, or the program is stopping. */
+static void wait_for_work(struct m *m)
+{
+        while (!m->p && !load_seq(&sched.stopping)) {
+                uint32_t none = POLLER_NONE;
+
+                if (cas_seq(&sched.poller, &none, POLLER_BLOCKED)) {
+                        wait_in_poller(m);
+                        continue;
+                }
+                lock_take(&sched.lock);
+                if (sched.idle_p && (sched.global.count || work_somewhere())) {
+                        struct p *p = weir__p_idle_get();
+
+                        lock_drop(&sched.lock);
+                        weir__m_take_p(m, p);
+                        return;
+                }
+                m->idle_next = sched.idle_m;
+                sched.idle_m = m;
+                lock_drop(&sched.lock);
+                weir__m_sleep(m);
+        }
+}
+
+/* The wide look, due when the budget is used up: what the local queues would keep waiting. */
+static struct g *look_wide(struct p *p)
+{
+        struct g *g = weir__global_get(p, 1);
+
+        if (!g && load_relaxed(&sched.poller) == POLLER_NONE)
+                g = poll_now(p);
+        return g ? g : weir__runq_get_oldest(p);
+}
+
+/* A goroutine to run; NULL when there is none and m has given its processor up. */
+static struct g *find(struct m *m)
+{
+        struct p *p = m->p;
+        struct g *g;
+
+        run_timers(p);
+        if (!p->budget && (g = look_wide(p)))
+                return g;
+        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)) || (g = look_around(m)))
+                return g;
+        go_idle(m);
+        return NULL;
+}
+
+_Noreturn void weir__sched_loop(struct m *m)
+{
+        struct g *g;
+
+        for (;;) {
+                if (load_relaxed(&sched.stopping))
+                        stop(m);
+                if (!m->p) {
+                        wait_for_work(m);
+                        continue;
+                }
+                g = find(m);
+                if (!g)
+                        continue;
+                if (m->spinning) {
+                        stop_spinning(m);
+                        weir__sched_wake_for(m->p);     /* where there was one there may be more */
+                }
+                m->p->budget = SLICE;
+                weir__sched_switch(m, &m->g0, g);
+        }
+}

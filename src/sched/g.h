@@ -1,0 +1,87 @@
+/* The goroutine. */
+#ifndef WEIR_SCHED_G_H
+#define WEIR_SCHED_G_H
+
+#include "arch/arch.h"
+#include "base/base.h"
+#include "stack/stack.h"
+
+struct m;
+struct p;
+
+/* State of a goroutine.
+ *
+ *   DEAD      on a free list, or being set up by its starter: the list's or starter's
+ *   RUNNABLE  in exactly one queue, which owns it
+ *   RUNNING   owned by the thread whose m->g it is
+ *   PARKED    owned by what it waits for: whoever takes its record from there may ready it
+ *   BLOCKED   running C code on a thread that gave its processor away; owned by that thread
+ *
+ *   DEAD -> RUNNABLE      starter              RUNNABLE -> RUNNING   the thread that dequeued it
+ *   RUNNING -> RUNNABLE   itself, yield        RUNNING -> PARKED     itself, before it publishes
+ *   PARKED -> RUNNABLE    the one waker        RUNNING <-> BLOCKED   its thread
+ *   RUNNING -> DEAD       itself, at its end
+ *
+ * A goroutine may be readied, queued and dequeued while the thread that parked it is still on its
+ * stack; context.on_cpu tells when that is over, and who dequeued it waits for that. */
+enum g_state { G_DEAD, G_RUNNABLE, G_RUNNING, G_PARKED, G_BLOCKED };
+
+/* What a parked goroutine waits for: reason and the words of a dump. */
+enum why {
+#define WHY_TABLE \
+        WHY(NONE, "nothing") \
+        WHY(SEND, "chan send") \
+        WHY(RECV, "chan receive") \
+        WHY(SEND_NIL, "chan send (nil chan)") \
+        WHY(RECV_NIL, "chan receive (nil chan)") \
+        WHY(SELECT, "select") \
+        WHY(SELECT_EMPTY, "select (no cases)") \
+        WHY(SLEEP, "sleep") \
+        WHY(MUTEX, "mutex") \
+        WHY(WG, "wait group") \
+        WHY(ONCE, "once") \
+        WHY(READ, "IO read") \
+        WHY(WRITE, "IO write") \
+        WHY(ACCEPT, "IO accept") \
+        WHY(CONNECT, "IO connect")
+#define WHY(name, text) WHY_##name,
+        WHY_TABLE
+#undef WHY
+        WHY_COUNT
+};
+
+/* A frame of weir_protect, on the stack of the goroutine that called it. */
+struct protect;
+
+struct g {
+        struct context  ctx;
+        uint32_t        state;          /* atomic: enum g_state */
+        int             saved_errno;    /* while not running */
+        struct g       *next;           /* whose list or queue it is in */
+        uint32_t        why;            /* atomic: enum why, while parked */
+        bool            spawned_here;   /* only its starter and itself */
+        bool            system;         /* const while alive: the runtime's own, not counted */
+        const void     *wait_on;        /* atomic: the object, while parked */
+        int64_t         since;          /* atomic: coarse time of the last change to or from parked */
+        uint64_t        id;             /* atomic: unique, from 1; 0 while dead */
+        void          (*fn)(void *);    /* const while alive: entry function */
+        void           *arg;            /* const while alive */
+        const char     *name;           /* const while alive; NULL or on its own stack */
+        void          (*after)(void *); /* only itself: called with after_arg once fn returned */
+        void           *after_arg;
+        struct protect *protect;        /* only itself: innermost weir_protect */
+        struct m       *m;              /* atomic: the thread it runs on, NULL otherwise */
+        struct stack    stack;          /* const */
+        uint64_t        switches;       /* atomic, only the thread that runs it writes */
+        uint64_t        starter_id;     /* const while alive */
+#if WEIR_TSAN
+        void *fiber;                    /* const once made */
+#endif
+#if WEIR_ASAN
+        void *fake_stack;               /* while not running */
+#endif
+};
+
+_Static_assert(sizeof(struct g) <= STACK_HEAD, "a goroutine outgrew the head of its stack");
+
+#endif

@@ -1,0 +1,58 @@
+/* The processor: the right to run goroutines, with the queue of those that wait for it. */
+#ifndef WEIR_SCHED_P_H
+#define WEIR_SCHED_P_H
+
+#include "base/counter.h"
+#include "base/lock.h"
+#include "sched/g.h"
+
+enum {
+        RUNQ_SIZE = 256,
+        PROCS_MAX = 1024,
+        SLICE = 61,             /* switches between two looks at what is not local */
+        G_CACHE = 64,           /* dead goroutines kept per processor */
+};
+
+/* State of a processor.
+ *
+ *   IDLE     on the idle list, owned by sched.lock
+ *   RUNNING  owned by one thread, its m->p
+ *
+ *   IDLE -> RUNNING, RUNNING -> IDLE under sched.lock; a blocking call hands it from thread to thread */
+enum p_state { P_IDLE, P_RUNNING };
+
+struct timers;
+
+struct p {
+        /* The line that every switch touches. */
+        struct g *runnext;              /* atomic: runs next, inherits the slice; anyone may take it */
+        uint32_t  head;                 /* atomic: next to dequeue; advanced by compare-exchange */
+        uint32_t  tail;                 /* atomic: only the owner writes */
+        uint32_t  budget;               /* only the owner: switches until the next wide look */
+        uint32_t  state;                /* atomic: enum p_state */
+        uint64_t  ticks;                /* atomic, only the owner writes: switches, for the monitor */
+        struct g *dead;                 /* only the owner: recycled goroutines, default stack */
+        uint32_t  ndead;                /* only the owner */
+        uint32_t  id;                   /* const */
+        uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
+        uint64_t  rand;                 /* only the owner */
+        bool      turn;                 /* only the owner: whose turn at a wide look */
+
+        int64_t        timer_when __attribute__((aligned(CACHE_LINE)));
+                                        /* atomic: earliest timer, INT64_MAX: none; lock: timers */
+        struct timers *timers;          /* const: the time layer's */
+        struct p      *idle_next;       /* lock: sched */
+        struct m      *m;               /* lock: sched, or owner */
+
+        struct counters counters __attribute__((aligned(CACHE_LINE)));
+
+        struct g *ring[RUNQ_SIZE] __attribute__((aligned(CACHE_LINE)));        /* atomic slots */
+
+        struct {
+                int64_t   bottom;               /* atomic: only the owner writes */
+                int64_t   top;                  /* atomic: advanced by compare-exchange */
+                struct g *slot[RUNQ_SIZE];      /* atomic */
+        } spawned __attribute__((aligned(CACHE_LINE)));
+};
+
+#endif

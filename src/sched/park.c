@@ -1,0 +1,143 @@
+/* Park, ready, yield: how a goroutine leaves its thread and comes back.
+ *
+ * What    A goroutine that waits goes straight to the next one of its processor: one switch, not
+ *         two through a scheduler stack. Only when there is nothing local, or its slice is over,
+ *         does it switch to g0, the thread's own stack, where find.c looks wider.
+ * Order   A goroutine is readied, queued and dequeued while it may still be on its way out. The
+ *         switch clears context.on_cpu last (release); weir__sched_switch waits for that (acquire)
+ *         before it enters a stack. The wait is some instructions long unless the other thread has
+ *         just lost its core; then this one gives its own away.
+ *         So no lock is held across a switch, and a waker needs no word from the goroutine.
+ * Cost    park + ready through runnext: two locked instructions and one switch.
+ * Not     Unlocking "on behalf of" the one that left, from the next stack (Go's mcall): each waiting
+ *         place then needs a callback, and the lock is held longer. */
+#include "sched/state.h"
+#include "sched/san.h"
+#include <weir/go.h>
+
+int64_t weir__sched_coarse;
+
+struct g *weir__sched_need_g(const char *call)
+{
+        struct g *g = weir__sched_g();
+
+        if (unlikely(!g))
+                weir__panic("%s: not on a goroutine; call it below weir_run", call);
+        return g;
+}
+
+static cold void wait_until_left(const struct context *c)
+{
+        for (unsigned i = 0; load_acquire(&c->on_cpu); i++) {
+                if (i < 200)
+                        weir__spin_pause();
+                else
+                        weir__os_yield();
+        }
+}
+
+/* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps on
+ * another thread: whoever needs the current m after this asks for it anew. */
+void weir__sched_switch(struct m *m, struct g *from, struct g *to)
+{
+        bool dying = load_relaxed(&from->state) == G_DEAD;
+
+        check(m->g == from);
+        from->saved_errno = weir__os_errno_get();
+        if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
+                wait_until_left(&to->ctx);
+        store_relaxed(&to->ctx.on_cpu, 1);
+        store_relaxed(&from->m, NULL);
+        store_relaxed(&to->m, m);
+        if (to != &m->g0) {
+                check(load_relaxed(&to->state) == G_RUNNABLE);
+                store_relaxed(&to->state, G_RUNNING);
+                owner_add(&to->switches, 1);
+                owner_add(&m->p->ticks, 1);
+        }
+        m->g = to;
+        san_leave(from, to, dying);
+        weir__arch_switch(&from->ctx, &to->ctx);
+        san_arrived(from);
+        weir__os_errno_set(from->saved_errno);
+}
+
+struct g *weir__sched_pick(struct m *m)
+{
+        struct p *p = m->p;
+
+        if (unlikely(!--p->budget || load_relaxed(&sched.stopping)))
+                return NULL;
+        return weir__runq_get(p);
+}
+
+void weir__sched_park_begin(struct g *g, enum why why, const void *on)
+{
+        check(load_relaxed(&g->state) == G_RUNNING);
+        store_relaxed(&g->why, (uint32_t)why);
+        store_relaxed(&g->wait_on, on);
+        store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
+        store_release(&g->state, G_PARKED);
+}
+
+void weir__sched_park(struct g *g)
+{
+        struct m *m = self();
+        struct g *next;
+
+        check(m->p);
+        count_in(&m->p->counters, parks, 1);
+        next = weir__sched_pick(m);
+        if (unlikely(next == g)) {                      /* readied before it left */
+                store_relaxed(&g->state, G_RUNNING);
+                return;
+        }
+        weir__sched_switch(m, g, next ? next : &m->g0);
+}
+
+void weir__sched_ready(struct g *g)
+{
+        struct m    *m = self();
+        struct glist l = { 0 };
+
+        check(load_acquire(&g->state) == G_PARKED);
+        store_relaxed(&g->state, G_RUNNABLE);
+        if (likely(m && m->p)) {
+                count_in(&m->p->counters, readies, 1);
+                weir__runq_next(m->p, g);
+                weir__sched_wake_for(m->p);
+                return;
+        }
+        weir__counter_shared(COUNTER_readies, 1);
+        weir__glist_push(&l, g);
+        weir__global_put_list(&l);
+        weir__sched_wake();
+}
+
+void weir_yield(void)
+{
+        struct g *g = weir__sched_need_g("weir_yield"), *next;
+        struct m *m = self();
+        struct p *p = m->p;
+
+        if (likely(p->budget > 1) && !load_relaxed(&p->runnext) && weir__runq_lone(p)) {
+                p->budget--;                            /* nobody else here */
+                return;
+        }
+        count_in(&p->counters, yields, 1);
+        store_relaxed(&g->state, G_RUNNABLE);
+        weir__runq_put(p, g);
+        next = weir__sched_pick(m);
+        if (next == g) {
+                store_relaxed(&g->state, G_RUNNING);
+                return;
+        }
+        weir__sched_switch(m, g, next ? next : &m->g0);
+}
+
+uint64_t weir_go_id(void)
+{
+        struct g *g = weir__sched_g();
+
+        return g ? g->id : 0;
+}

@@ -1,0 +1,297 @@
+/* The queues of runnable goroutines.
+ *
+ * What    Each processor has three: `runnext`, one goroutine just readied, which inherits the time
+ *         slice of the one that readied it; a ring, first in first out, of those readied or
+ *         yielding; and a deque of those just started, from which the owner takes the newest and
+ *         thieves the oldest. One global queue takes what overflows or comes from elsewhere.
+ * Shape   ring:   head (any, by compare-exchange) ... tail (owner)
+ *         deque:  top (any, by compare-exchange; oldest) ... bottom (owner; newest)
+ * States  A goroutine in a slot between head and tail (top and bottom) is owned by the queue; the
+ *         successful compare-exchange on head (top) moves the ownership of the slots it passes.
+ *         A slot may be read by a thief that then loses; so slots are atomic words.
+ * Order   ring: the release store of tail pairs with a thief's acquire load of it; the acquire
+ *         exchange on head pairs with the release by who emptied the slot, so that the owner does
+ *         not overwrite a slot still being read.
+ *         deque: the sequentially consistent pair (bottom then top) in pop_spawned and steal_spawned
+ *         decides who gets the last one, as in Chase and Lev 2005 with the orderings of Le, Pop,
+ *         Cohen and Nardelli 2013.
+ * Cost    put: plain stores. get: one locked instruction. ready + dispatch through runnext: two.
+ * Not     Starting goroutines through the ring, as Go does: a tree of a million goroutines is then
+ *         expanded level by level, and all of them are alive at once, each touching fresh pages.
+ *         Newest first keeps some tens alive and their stacks in the cache. The owner takes the
+ *         oldest at every wide look (find.c), so nobody starves. */
+#include "sched/state.h"
+
+/* ---- the ring ---- */
+
+/* Moves half of a full ring and g to the global queue. False: a thief made room meanwhile. */
+static cold bool overflow(struct p *p, struct g *g, uint32_t head, uint32_t tail)
+{
+        struct g    *batch[RUNQ_SIZE / 2];
+        struct glist l = { 0 };
+        uint32_t     n = (tail - head) / 2;
+
+        for (uint32_t i = 0; i < n; i++)
+                batch[i] = load_relaxed(&p->ring[(head + i) % RUNQ_SIZE]);
+        if (!cas_seq(&p->head, &head, head + n))
+                return false;
+        for (uint32_t i = 0; i < n; i++)
+                weir__glist_push(&l, batch[i]);
+        weir__glist_push(&l, g);
+        count_in(&p->counters, runq_overflows, 1);
+        weir__global_put_list(&l);
+        return true;
+}
+
+void weir__runq_put(struct p *p, struct g *g)
+{
+        for (;;) {
+                uint32_t head = load_acquire(&p->head); /* pairs with the exchange in get, steal */
+                uint32_t tail = load_relaxed(&p->tail);
+
+                if (likely(tail - head < RUNQ_SIZE)) {
+                        store_relaxed(&p->ring[tail % RUNQ_SIZE], g);
+                        store_release(&p->tail, tail + 1);
+                        return;
+                }
+                if (overflow(p, g, head, tail))
+                        return;
+        }
+}
+
+static struct g *ring_get(struct p *p)
+{
+        uint32_t head = load_acquire(&p->head);
+
+        for (;;) {
+                struct g *g;
+
+                if (head == load_relaxed(&p->tail))
+                        return NULL;
+                g = load_relaxed(&p->ring[head % RUNQ_SIZE]);
+                if (likely(cas_seq(&p->head, &head, head + 1)))
+                        return g;
+        }
+}
+
+/* ---- the deque of started goroutines ---- */
+
+void weir__runq_put_spawned(struct p *p, struct g *g)
+{
+        int64_t bottom = load_relaxed(&p->spawned.bottom);
+
+        if (unlikely(bottom - load_acquire(&p->spawned.top) >= RUNQ_SIZE)) {
+                weir__runq_put(p, g);
+                return;
+        }
+        store_relaxed(&p->spawned.slot[bottom % RUNQ_SIZE], g);
+        store_release(&p->spawned.bottom, bottom + 1);
+}
+
+static struct g *pop_spawned(struct p *p)
+{
+        int64_t   bottom = load_relaxed(&p->spawned.bottom) - 1, top;
+        struct g *g;
+
+        if (bottom < load_relaxed(&p->spawned.top))
+                return NULL;
+        exchange_seq(&p->spawned.bottom, bottom);       /* before top is read; see Order */
+        top = load_seq(&p->spawned.top);
+        if (top > bottom) {
+                store_relaxed(&p->spawned.bottom, bottom + 1);
+                return NULL;
+        }
+        g = load_relaxed(&p->spawned.slot[bottom % RUNQ_SIZE]);
+        if (top < bottom)
+                return g;
+        if (!cas_seq(&p->spawned.top, &top, top + 1))
+                g = NULL;                               /* a thief took the last one */
+        store_relaxed(&p->spawned.bottom, bottom + 1);
+        return g;
+}
+
+static struct g *steal_spawned(struct p *p)
+{
+        for (;;) {
+                int64_t   top = load_seq(&p->spawned.top);
+                int64_t   bottom = load_seq(&p->spawned.bottom);
+                struct g *g;
+
+                if (top >= bottom)
+                        return NULL;
+                g = load_relaxed(&p->spawned.slot[top % RUNQ_SIZE]);
+                if (cas_seq(&p->spawned.top, &top, top + 1))
+                        return g;
+        }
+}
+
+/* ---- all three together ---- */
+
+void weir__runq_next(struct p *p, struct g *g)
+{
+        struct g *old = exchange_seq(&p->runnext, g);
+
+        if (unlikely(old != NULL))
+                weir__runq_put(p, old);
+}
+
+struct g *weir__runq_get(struct p *p)
+{
+        struct g *g = load_relaxed(&p->runnext);
+
+        if (g && (g = exchange_seq(&p->runnext, NULL)))
+                return g;
+        g = ring_get(p);
+        return g ? g : pop_spawned(p);
+}
+
+/* At a wide look the longest waiting goes first: the ring before runnext, whose holders could hand
+ * the slice to and fro for ever, and the oldest started in its turn. */
+struct g *weir__runq_get_oldest(struct p *p)
+{
+        struct g *g;
+
+        p->turn = !p->turn;
+        if (p->turn && (g = steal_spawned(p)))
+                return g;
+        if ((g = exchange_seq(&p->runnext, NULL)))
+                weir__runq_put(p, g);
+        g = ring_get(p);
+        return g ? g : pop_spawned(p);
+}
+
+void weir__runq_put_list(struct p *p, struct glist *l)
+{
+        for (struct g *g = l->first, *next; g; g = next) {
+                next = g->next;
+                weir__runq_put(p, g);
+        }
+        *l = (struct glist){ 0 };
+}
+
+static int64_t spawned_count(const struct p *p)
+{
+        return load_relaxed(&p->spawned.bottom) - load_relaxed(&p->spawned.top);
+}
+
+bool weir__runq_empty(const struct p *p)
+{
+        return load_seq(&p->head) == load_seq(&p->tail) && !load_seq(&p->runnext) &&
+               spawned_count(p) <= 0;
+}
+
+bool weir__runq_lone(const struct p *p)
+{
+        return load_relaxed(&p->head) == load_relaxed(&p->tail) && spawned_count(p) <= 0;
+}
+
+unsigned weir__runq_size(const struct p *p)
+{
+        int64_t s = spawned_count(p);
+
+        return load_relaxed(&p->tail) - load_relaxed(&p->head) + (load_relaxed(&p->runnext) != NULL) +
+               (unsigned)MAX(s, (int64_t)0);
+}
+
+/* Takes half of from's ring. Answers how many slots of to's ring it filled past tail; the owner of
+ * to publishes them. */
+static uint32_t grab(struct p *from, struct p *to, uint32_t tail)
+{
+        uint32_t head = load_acquire(&from->head);
+
+        for (;;) {
+                uint32_t n = load_acquire(&from->tail) - head;  /* pairs with put's release */
+
+                n -= n / 2;
+                if (n > RUNQ_SIZE / 2) {                        /* head and tail of two moments */
+                        head = load_acquire(&from->head);
+                        continue;
+                }
+                for (uint32_t i = 0; i < n; i++)
+                        store_relaxed(&to->ring[(tail + i) % RUNQ_SIZE],
+                                      load_relaxed(&from->ring[(head + i) % RUNQ_SIZE]));
+                if (!n || cas_seq(&from->head, &head, head + n))
+                        return n;
+        }
+}
+
+/* Called by the owner of to, whose ring is empty. */
+struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too)
+{
+        uint32_t  tail = load_relaxed(&to->tail), n, max;
+        struct g *g = steal_spawned(from), *more;
+
+        if (g) {
+                max = (uint32_t)MAX(spawned_count(from) / 2, (int64_t)0);
+                for (n = 1; n <= max && (more = steal_spawned(from)); n++)
+                        weir__runq_put(to, more);
+                count_in(&to->counters, steals, 1);
+                count_in(&to->counters, stolen_goroutines, n);
+                return g;
+        }
+        n = grab(from, to, tail);
+        if (!n) {
+                if (!next_too || !(g = load_relaxed(&from->runnext)) ||
+                    !cas_seq(&from->runnext, &g, NULL))
+                        return NULL;
+                count_in(&to->counters, steals, 1);
+                count_in(&to->counters, stolen_goroutines, 1);
+                return g;
+        }
+        count_in(&to->counters, steals, 1);
+        count_in(&to->counters, stolen_goroutines, n);
+        n--;
+        g = load_relaxed(&to->ring[(tail + n) % RUNQ_SIZE]);
+        if (n)
+                store_release(&to->tail, tail + n);
+        return g;
+}
+
+/* ---- the global queue ---- */
+
+void weir__global_put_list(struct glist *l)
+{
+        if (!l->first)
+                return;
+        lock_take(&sched.lock);
+        if (sched.global.last)
+                sched.global.last->next = l->first;
+        else
+                sched.global.first = l->first;
+        sched.global.last = l->last;
+        sched.global.count += l->count;
+        store_relaxed(&sched.nglobal, sched.global.count);
+        lock_drop(&sched.lock);
+        *l = (struct glist){ 0 };
+}
+
+struct g *weir__global_get(struct p *p, unsigned max)
+{
+        struct g *first, *g;
+        unsigned  n;
+
+        if (!load_relaxed(&sched.nglobal))
+                return NULL;
+        lock_take(&sched.lock);
+        n = MIN(sched.global.count, sched.global.count / sched.nprocs + 1);
+        n = MIN(n, MIN(max, (unsigned)RUNQ_SIZE / 2));
+        first = g = sched.global.first;
+        for (unsigned i = 1; i < n; i++)
+                g = g->next;
+        if (n) {
+                sched.global.first = g->next;
+                if (!g->next)
+                        sched.global.last = NULL;
+                g->next = NULL;
+                sched.global.count -= n;
+                store_relaxed(&sched.nglobal, sched.global.count);
+        }
+        lock_drop(&sched.lock);
+        if (!n)
+                return NULL;
+        for (g = first->next; g; g = first->next) {
+                first->next = g->next;
+                weir__runq_put(p, g);
+        }
+        return first;
+}

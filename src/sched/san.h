@@ -1,0 +1,71 @@
+/* Announcing stacks to the sanitizers, so that each goroutine is a fiber of its own to them. In other
+ * builds these vanish. Nothing here hides anything from a sanitizer. */
+#ifndef WEIR_SCHED_SAN_H
+#define WEIR_SCHED_SAN_H
+
+#include "sched/g.h"
+
+#if WEIR_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+
+static inline void san_leave(struct g *from, struct g *to, bool dying)
+{
+        __sanitizer_start_switch_fiber(dying ? NULL : &from->fake_stack, to->stack.low,
+                                       (size_t)(to->stack.high - to->stack.low));
+}
+
+static inline void san_arrived(struct g *g)
+{
+        __sanitizer_finish_switch_fiber(g->fake_stack, NULL, NULL);
+}
+
+static inline void san_born(struct g *g)
+{
+        g->fake_stack = NULL;
+        __asan_unpoison_memory_region(g->stack.low, (size_t)(g->stack.high - g->stack.low));
+}
+
+#elif WEIR_TSAN
+#include <sanitizer/tsan_interface.h>
+
+static inline void san_leave(struct g *from, struct g *to, bool dying)
+{
+        (void)from;
+        (void)dying;
+        __tsan_switch_to_fiber(to->fiber, 0);
+}
+
+static inline void san_arrived(struct g *g)
+{
+        (void)g;
+}
+
+static inline void san_born(struct g *g)
+{
+        if (!g->fiber)
+                g->fiber = __tsan_create_fiber(0);
+}
+
+#else
+
+static inline void san_leave(struct g *from, struct g *to, bool dying)
+{
+        (void)from;
+        (void)to;
+        (void)dying;
+}
+
+static inline void san_arrived(struct g *g)
+{
+        (void)g;
+}
+
+static inline void san_born(struct g *g)
+{
+        (void)g;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,113 @@
+/* What the layers above may ask of the scheduler. */
+#ifndef WEIR_SCHED_SCHED_H
+#define WEIR_SCHED_SCHED_H
+
+#include "base/base.h"
+#include "base/counter.h"
+#include "sched/g.h"
+#include "sched/m.h"
+#include "sched/p.h"
+
+/* ---- park and ready (park.c) ---- */
+
+/* The running goroutine, NULL when the caller is not on one. */
+static inline struct g *weir__sched_g(void)
+{
+        struct m *m = self();
+
+        return m && m->g != &m->g0 ? m->g : NULL;
+}
+
+/* The running goroutine; panics "not on a goroutine" naming the call when there is none. */
+struct g *weir__sched_need_g(const char *call);
+
+/* Marks the running goroutine parked. After this it must publish itself where its waker will look
+ * (or have done so under a lock that it still holds), drop that lock, and call weir__sched_park.
+ * From here on its waker may ready it, even before it has left its thread. */
+void weir__sched_park_begin(struct g *g, enum why why, const void *on);
+
+/* Runs other goroutines until somebody readies this one. */
+void weir__sched_park(struct g *g);
+
+/* Makes a parked goroutine runnable. Exactly one caller may do so for each park.
+ * From: any thread; not from signal handlers. */
+void weir__sched_ready(struct g *g);
+
+/* Goroutines taken out of PARKED, on their way to a queue. */
+struct glist {
+        struct g *first, *last;
+        unsigned  count;
+};
+
+static inline void weir__glist_push(struct glist *l, struct g *g)
+{
+        g->next = NULL;
+        if (l->last)
+                l->last->next = g;
+        else
+                l->first = g;
+        l->last = g;
+        l->count++;
+}
+
+/* Counts in the block of the current processor, else in the shared one. */
+#define weir__count(name, n) \
+        do { \
+                struct m *count_m_ = self(); \
+                if (count_m_ && count_m_->p) \
+                        count_in(&count_m_->p->counters, name, n); \
+                else \
+                        weir__counter_shared(COUNTER_##name, (uint64_t)(n)); \
+        } while (0)
+
+/* A recent time, at most some milliseconds old, for the price of a load. */
+extern int64_t weir__sched_coarse;      /* atomic */
+
+/* ---- starting (spawn.c) ---- */
+
+/* For size: args is handed to fn as it is, nothing is copied. */
+#define SPAWN_POINTER SIZE_MAX
+
+/* Starts fn(copy of args) as a new goroutine; after(after_arg) runs on it once fn has returned.
+ * Panics on a bad size or option. */
+void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
+                       const char *name, void (*after)(void *), void *after_arg);
+
+/* ---- threads that block (block.c) ---- */
+
+/* Gives the processor away and takes one back. Between the two the goroutine keeps its thread and
+ * must call nothing of the runtime. */
+void weir__sched_block_enter(void);
+void weir__sched_block_exit(void);
+
+/* ---- panic.c ---- */
+
+/* The caller's mistake, found by the runtime; like weir_panic. */
+_Noreturn void weir__panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
+
+/* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
+
+struct sched_hooks {
+        /* net: what a descriptor's event makes runnable. Called with or without a processor, by one
+         * thread at a time for one event; must not park. Appends to *ready goroutines that it took
+         * out of their parking place, whose state is still PARKED. */
+        void (*poll_event)(void *data, unsigned what, struct glist *ready);
+
+        /* net: goroutines parked on descriptors. Called from any thread. */
+        unsigned (*poll_waiters)(void);
+
+        /* time: runs the timers of p that are due at now. Called by a thread with a processor (p or
+         * another), on the scheduler's stack; must not park. Answers how many ran. */
+        unsigned (*timers_run)(struct p *p, int64_t now);
+
+        /* time: gives a new processor its heap. Called once per processor, at start. */
+        void (*timers_init)(struct p *p);
+};
+
+extern struct sched_hooks weir__sched_hooks;
+
+/* Tells the scheduler that a timer of p became the earliest there; wakes a poller that would sleep
+ * past it. */
+void weir__sched_timer_earlier(int64_t when);
+
+#endif

@@ -1,0 +1,208 @@
+/* The birth and death of goroutines.
+ *
+ * What    A goroutine lives in the head of its stack and is recycled with it: from the processor's
+ *         list of dead ones (hottest first), else from the shared list of its stack class, else
+ *         from a fresh stack. Arguments and name are copied to the top of its stack.
+ * Shape   stack top, downward: name, arguments (16-aligned), the first frame.
+ * States  See g.h. A dead goroutine is put on the list by itself while it still runs on its stack;
+ *         context.on_cpu keeps whoever takes it from there waiting until it has left.
+ * Cost    About 40 ns for start, run and end of an empty goroutine. */
+#include "sched/state.h"
+#include "sched/san.h"
+#include <weir/go.h>
+
+enum { ARGS_MAX = 64 * 1024, NAME_MAX_ = 63, IDS = 64 };
+
+static uint64_t next_id;        /* atomic: ids given to processors, IDS at a time */
+
+static _Noreturn void finish(struct g *g)
+{
+        struct m *m = self();
+        struct p *p = m->p;
+        struct g *next;
+
+        store_relaxed(&g->id, 0);
+        store_relaxed(&g->state, G_DEAD);
+        if (!g->system)
+                count_in(&p->counters, goroutines_finished, 1);
+        if (likely(g->stack.class == sched.stack_class && p->ndead < G_CACHE)) {
+                g->next = p->dead;
+                p->dead = g;
+                p->ndead++;
+        } else {
+                lock_take(&sched.lock);
+                g->next = sched.dead[g->stack.class];
+                sched.dead[g->stack.class] = g;
+                lock_drop(&sched.lock);
+        }
+        next = weir__sched_pick(m);
+        weir__sched_switch(m, g, next ? next : &m->g0);
+        weir__throw("goroutine %p ran after its end", (void *)g);
+}
+
+/* The first frame of every goroutine. */
+static void start(void *arg)
+{
+        struct g *g = arg;
+
+        san_arrived(g);
+        weir__os_errno_set(0);
+        g->fn(g->arg);
+        if (g->after)
+                g->after(g->after_arg);
+        finish(g);
+}
+
+/* Takes some recycled goroutines of the class from the shared list, keeping all but one for p. */
+static struct g *refill(struct p *p, uint32_t class)
+{
+        struct g *g;
+
+        lock_take(&sched.lock);
+        g = sched.dead[class];
+        if (g) {
+                sched.dead[class] = g->next;
+                while (class == sched.stack_class && p->ndead < G_CACHE / 2 && sched.dead[class]) {
+                        struct g *more = sched.dead[class];
+
+                        sched.dead[class] = more->next;
+                        more->next = p->dead;
+                        p->dead = more;
+                        p->ndead++;
+                }
+        }
+        lock_drop(&sched.lock);
+        return g;
+}
+
+static cold struct g *get_other(struct p *p, uint32_t class)
+{
+        struct stack s;
+        struct g    *g = load_relaxed(&sched.dead[class]) ? refill(p, class) : NULL;
+
+        if (g)
+                return g;
+        if (!weir__stack_carve(class, &s))
+                weir__panic("weir_go: no address space for another stack of %zu KiB",
+                            ((size_t)1 << class) / 1024);
+        g = (struct g *)(void *)s.high;         /* zero: fresh memory */
+        g->stack = s;
+        return g;
+}
+
+static inline struct g *get_dead(struct p *p, uint32_t class)
+{
+        struct g *g = p->dead;
+
+        if (likely(g && class == sched.stack_class)) {
+                p->dead = g->next;
+                p->ndead--;
+        } else {
+                g = get_other(p, class);
+        }
+        while (unlikely(load_acquire(&g->ctx.on_cpu)))          /* its last thread is leaving it */
+                weir__os_yield();
+        return g;
+}
+
+static inline uint64_t new_id(struct p *p)
+{
+        if (unlikely(p->next_id == p->last_id)) {
+                p->next_id = fetch_add_relaxed(&next_id, IDS);
+                p->last_id = p->next_id + IDS;
+        }
+        return ++p->next_id;
+}
+
+void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
+                       const char *name, void (*after)(void *), void *after_arg)
+{
+        struct g *starter = weir__sched_need_g("weir_go"), *g;
+        struct p *p = self()->p;
+        uint32_t  class = sched.stack_class;
+        char     *top;
+
+        if (unlikely(stack_size && !weir__stack_class(stack_size, &class)))
+                weir__panic("weir_go: stack_size %zu is over the limit of %llu bytes", stack_size,
+                            (unsigned long long)STACK_MAX);
+        if (unlikely(size != SPAWN_POINTER && size > MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4)))
+                weir__panic("weir_go: arguments of %zu bytes are over the limit of %zu; pass a pointer",
+                            size, MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4));
+        g = get_dead(p, class);
+        san_born(g);
+        top = g->stack.high;
+        g->name = NULL;
+        if (unlikely(name != NULL)) {
+                size_t n = strnlen(name, NAME_MAX_);
+
+                top -= n + 1;
+                memcpy(top, name, n);
+                top[n] = 0;
+                g->name = top;
+        }
+        if (size == SPAWN_POINTER) {
+                g->arg = (void *)(uintptr_t)args;
+                top = (char *)ALIGN_DOWN((uintptr_t)top, 16);
+        } else {
+                g->arg = top = (char *)ALIGN_DOWN((uintptr_t)top - size, 16);
+                memcpy(top, args, size);
+        }
+        g->fn = fn;
+        g->after = after;
+        g->after_arg = after_arg;
+        g->protect = NULL;
+        g->system = false;
+        g->starter_id = starter->id;
+        store_relaxed(&g->switches, 0);
+        store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
+        weir__arch_context_init(&g->ctx, top, start, g);
+        store_relaxed(&g->id, new_id(p));
+        store_relaxed(&g->state, G_RUNNABLE);
+        count_in(&p->counters, goroutines_started, 1);
+        weir__runq_put_spawned(p, g);
+        weir__sched_wake_for(p);
+}
+
+/* The root goroutine, before any thread has a processor. */
+struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size)
+{
+        uint32_t  class;
+        struct g *g;
+
+        (void)weir__stack_class(stack_size, &class);
+        g = get_other(p, class);
+        san_born(g);
+        g->fn = fn;
+        g->arg = arg;
+        weir__arch_context_init(&g->ctx, (void *)ALIGN_DOWN((uintptr_t)g->stack.high, 16), start, g);
+        store_relaxed(&g->id, new_id(p));
+        store_relaxed(&g->state, G_RUNNABLE);
+        count_in(&p->counters, goroutines_started, 1);
+        weir__runq_put_spawned(p, g);
+        return g;
+}
+
+void weir_go_copy(void (*entry)(void *), const void *args, size_t size, const weir_go_options *opt)
+{
+        if (!entry)
+                weir__panic("weir_go: the function is NULL");
+        if (opt && opt->locked_thread)
+                weir__panic("weir_go: locked_thread is not supported yet");
+        weir__sched_spawn(entry, args, size, opt ? opt->stack_size : 0, opt ? opt->name : NULL, NULL,
+                          NULL);
+}
+
+void weir_go_fn(void (*fn)(void *arg), void *arg)
+{
+        if (!fn)
+                weir__panic("weir_go_fn: the function is NULL");
+        weir__sched_spawn(fn, arg, SPAWN_POINTER, 0, NULL, NULL, NULL);
+}
+
+size_t weir_go_count(void)
+{
+        uint64_t finished = weir__counter_sum(COUNTER_goroutines_finished);
+        uint64_t started = weir__counter_sum(COUNTER_goroutines_started);
+
+        return started > finished ? (size_t)(started - finished) : 0;
+}

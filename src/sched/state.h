@@ -1,0 +1,99 @@
+/* What the scheduler's own files share; nothing above includes this. */
+#ifndef WEIR_SCHED_STATE_H
+#define WEIR_SCHED_STATE_H
+
+#include "base/debug.h"
+#include "base/lock.h"
+#include "os/os.h"
+#include "sched/sched.h"
+
+enum poller { POLLER_NONE, POLLER_BLOCKED, POLLER_WORKING };
+
+struct sched {
+        /* Read by every ready and spawn, written when a thread goes idle or comes back. */
+        uint32_t nidle __attribute__((aligned(CACHE_LINE)));    /* atomic; lock: sched to write */
+        uint32_t spinning;              /* atomic: threads that look for work */
+        uint32_t wake_credit;           /* atomic: one wake for a lone runnable; the monitor renews */
+        uint32_t stopping;              /* atomic: the root function has returned */
+
+        struct lock  lock __attribute__((aligned(CACHE_LINE)));
+        struct p    *idle_p;            /* lock: sched */
+        struct m    *idle_m;            /* lock: sched: asleep on m->wake */
+        struct glist global;            /* lock: sched */
+        uint32_t     nglobal;           /* atomic; lock: sched to write */
+        struct g    *dead[33];          /* lock: sched: recycled goroutines by stack class */
+        uint32_t     nthreads;          /* atomic; lock: sched to write */
+        uint32_t     blocked;           /* atomic: goroutines in blocking calls */
+
+        struct p **procs;               /* const after start */
+        uint32_t   nprocs;              /* const after start */
+        struct m  *all_m;               /* atomic: a list that only grows */
+        uint32_t   stack_class;         /* const after start: the default */
+
+        uint32_t poller;                /* atomic: enum poller */
+        int64_t  poll_until;            /* atomic: when the blocked poller wakes by itself */
+        int64_t  last_poll;             /* atomic */
+
+        uint32_t monitor;               /* atomic, futex: raised to wake the monitor */
+        uint32_t monitor_deep;          /* atomic: it sleeps until it is raised */
+        uint32_t dump_wanted;           /* atomic: SIGQUIT asked */
+        uint32_t root_done;             /* atomic: the root function has returned */
+        int      root_result;           /* the root goroutine's, before root_done */
+        int64_t  started_at;            /* const after start */
+        int64_t  spin_ns;               /* const after start */
+};
+
+extern struct sched weir__sched;
+#define sched weir__sched
+
+/* ---- runq.c ---- */
+void      weir__runq_next(struct p *p, struct g *g);            /* owner: g runs next */
+void      weir__runq_put(struct p *p, struct g *g);             /* owner: at the tail */
+struct g *weir__runq_get(struct p *p);                          /* owner: next, else head */
+struct g *weir__runq_get_oldest(struct p *p);                   /* owner: fair order */
+void      weir__runq_put_list(struct p *p, struct glist *l);    /* owner */
+void      weir__runq_put_spawned(struct p *p, struct g *g);     /* owner: newest first */
+bool      weir__runq_empty(const struct p *p);                  /* any thread */
+bool      weir__runq_lone(const struct p *p);                   /* owner: at most one runnable */
+unsigned  weir__runq_size(const struct p *p);                   /* any thread */
+struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too);
+
+/* The global queue. */
+void      weir__global_put_list(struct glist *l);               /* any thread */
+struct g *weir__global_get(struct p *p, unsigned max);          /* one returned, others to p */
+
+/* ---- park.c ---- */
+void weir__sched_switch(struct m *m, struct g *from, struct g *to);
+struct g *weir__sched_pick(struct m *m);        /* a local goroutine, or NULL: look wider */
+
+/* ---- find.c ---- */
+_Noreturn void weir__sched_loop(struct m *m);
+void weir__sched_wake(void);                    /* a thread for an idle processor, if none looks */
+void weir__sched_wake_for(struct p *p);         /* after a ready or spawn on p */
+bool weir__sched_poll(int64_t ns, struct glist *ready);
+
+/* ---- thread.c ---- */
+struct p *weir__p_idle_get(void);               /* with the lock */
+void      weir__p_idle_put(struct p *p);        /* with the lock */
+void      weir__m_take_p(struct m *m, struct p *p);
+struct p *weir__m_drop_p(struct m *m);
+void      weir__m_give(struct p *p, bool spinning);     /* p to a sleeping or new thread */
+void      weir__m_sleep(struct m *m);                   /* until somebody gives it a processor */
+
+/* ---- sysmon.c ---- */
+void weir__monitor_run(void);                   /* until the root function has returned */
+void weir__monitor_raise(void);                 /* any thread, signal handlers */
+
+/* ---- dump.c ---- */
+void weir__dump_all(struct out *o);
+void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call);
+void weir__dump_init(void);
+const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size);
+
+/* ---- spawn.c ---- */
+struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
+
+/* ---- fault.c ---- */
+void weir__fault_init(void);
+
+#endif

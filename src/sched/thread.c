@@ -1,0 +1,141 @@
+/* Threads and processors: who has which, who sleeps, who is started.
+ *
+ * Locks   sched.lock guards both idle lists and the counts. A processor on the idle list belongs to
+ *         nobody; the thread that takes it from there owns it.
+ * Order   m->next_p is written before the release store of m->wake and read after its acquire. */
+#include "sched/state.h"
+#include "sched/san.h"
+
+enum { M_STACK = 256 * 1024, THREADS_MAX = 10000 };
+
+struct sched weir__sched;
+
+struct p *weir__p_idle_get(void)
+{
+        struct p *p = sched.idle_p;
+
+        if (p) {
+                check(p->state == P_IDLE);
+                sched.idle_p = p->idle_next;
+                store_seq(&sched.nidle, sched.nidle - 1);
+                store_relaxed(&p->state, P_RUNNING);
+        }
+        return p;
+}
+
+void weir__p_idle_put(struct p *p)
+{
+        check(p->state == P_RUNNING);
+        store_relaxed(&p->state, P_IDLE);
+        p->idle_next = sched.idle_p;
+        sched.idle_p = p;
+        store_seq(&sched.nidle, sched.nidle + 1);
+}
+
+void weir__m_take_p(struct m *m, struct p *p)
+{
+        check(!m->p);
+        m->p = p;
+        store_relaxed(&p->m, m);
+        if (unlikely(load_relaxed(&sched.monitor_deep)))
+                weir__monitor_raise();
+}
+
+struct p *weir__m_drop_p(struct m *m)
+{
+        struct p *p = m->p;
+
+        m->p = NULL;
+        store_relaxed(&p->m, NULL);
+        return p;
+}
+
+/* Life of a thread of the runtime. */
+static void thread_main(void *arg)
+{
+        struct m *m = arg;
+        char      name[16], *low, *high;
+
+        weir__fmt(name, sizeof name, "weir-%u", m->id);
+        weir__os_thread_name(name);
+        weir__os_thread_precise_timers();
+        weir__os_sigstack_install();
+        weir__os_thread_stack(&low, &high);
+        m->g0.stack.low = low;
+        m->g0.stack.high = high;
+        m->tid = weir__os_thread_id();
+#if WEIR_TSAN
+        m->g0.fiber = __tsan_get_current_fiber();
+#endif
+        m->g = &m->g0;
+        m->g0.ctx.on_cpu = 1;
+        m->g0.state = G_RUNNING;
+        weir__arch_set_self(m);
+        if (m->next_p) {
+                weir__m_take_p(m, m->next_p);
+                m->next_p = NULL;
+        }
+        weir__sched_loop(m);
+}
+
+static void start_thread(struct p *p, bool spinning)
+{
+        struct m *m = weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE)), *head;
+        uint32_t  n = fetch_add_relaxed(&sched.nthreads, 1);
+        struct out o = { .fd = 2 };
+        int       r = m ? 0 : -ENOMEM;
+
+        if (n >= THREADS_MAX) {
+                weir__out_print(&o, "fatal: the program needs more than %d threads: that many goroutines "
+                                "are in blocking calls at once\n", THREADS_MAX);
+                weir__out_flush(&o);
+                weir__throw("thread limit");
+        }
+        if (!r) {
+                m->id = n;
+                m->next_p = p;
+                m->spinning = spinning;
+                head = load_relaxed(&sched.all_m);
+                do
+                        m->all_next = head;
+                while (!cas_release(&sched.all_m, &head, m));   /* pairs with the acquire in dump.c */
+                r = weir__os_thread_start(thread_main, m, M_STACK);
+        }
+        if (r < 0) {
+                weir__out_print(&o, "fatal: cannot start thread %u: %s\n", n, weir_strerror(r));
+                weir__out_flush(&o);
+                weir__throw("thread start");
+        }
+}
+
+/* Hands a processor to a thread that sleeps, else to a new one. */
+void weir__m_give(struct p *p, bool spinning)
+{
+        struct m *m;
+
+        lock_take(&sched.lock);
+        m = sched.idle_m;
+        if (m)
+                sched.idle_m = m->idle_next;
+        lock_drop(&sched.lock);
+        if (!m) {
+                start_thread(p, spinning);
+                return;
+        }
+        m->next_p = p;
+        m->spinning = spinning;
+        store_release(&m->wake, 1);                     /* pairs with the acquire in m_sleep */
+        weir__os_futex_wake(&m->wake, 1);
+        weir__counter_shared(COUNTER_thread_wakes, 1);
+}
+
+/* Called without a processor, by a thread that has put itself on sched.idle_m. */
+void weir__m_sleep(struct m *m)
+{
+        weir__counter_shared(COUNTER_thread_parks, 1);
+        while (!load_acquire(&m->wake))
+                weir__os_futex_wait(&m->wake, 0, -1);
+        store_relaxed(&m->wake, 0);
+        weir__m_take_p(m, m->next_p);
+        m->next_p = NULL;
+}
