@@ -48,7 +48,7 @@ struct request {
         struct span url, field, value;  /* field, value: of the header being read */
         struct span range, since;       /* values of the two headers that we look at */
         unsigned    hosts;
-        bool        body, if_range, complete;
+        bool        bad, body, if_range, complete;
 };
 
 struct client {
@@ -99,6 +99,8 @@ static void take_header(struct request *req)
                 req->since = v;
         else if (is(req->field, "transfer-encoding"))
                 req->body = true;
+        else if (memchr(req->field.at, ' ', req->field.len))
+                req->bad = true;        /* "Host : a": some would take it for a Host, some not */
         req->field = req->value = (struct span){0};
 }
 
@@ -161,7 +163,7 @@ static int check_request(struct client *c)
 {
         if (c->parser.http_major != 1)
                 return 505;
-        if (c->req.hosts > 1 || (c->req.hosts == 0 && c->parser.http_minor > 0))
+        if (c->req.bad || c->req.hosts > 1 || (c->req.hosts == 0 && c->parser.http_minor > 0))
                 return 400;
         c->keep = http_should_keep_alive(&c->parser) && !c->req.body;
         return 0;
