@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <weir/base.h>
+#include <weir/error.h>
 #include "base/atomic.h"
 
 /* Sanitizers. The runtime announces its stacks to them; nothing else depends on these. */
@@ -48,14 +49,14 @@
 #define ALIGN_DOWN(x, to) ((x) & ~((__typeof__(x))(to) - 1))
 #define CONTAINER_OF(ptr, T, field) ((T *)(void *)((char *)(ptr) - offsetof(T, field)))
 #define CACHE_LINE  64
-#define noinline    __attribute__((noinline))
-#define cold        __attribute__((cold, noinline))
+#define noinline    __attribute__((__noinline__))
+#define slowpath    __attribute__((__cold__, __noinline__))
 
 /* ---- throw.c: the runtime's own broken invariants ---- */
 
 /* Ends the process because weir itself is broken: message, every goroutine, abort.
  * Cannot be caught. From: anywhere, signal handlers included. */
-_Noreturn void weir__throw(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
+_Noreturn void weir__throw(const char *fmt, ...) __attribute__((format(printf, 1, 2), __cold__));
 
 /* Called by weir__throw after the message, to print what the upper layers know. Filled by sched. */
 extern void (*weir__throw_hook)(void);

@@ -6,7 +6,7 @@
 /* Spins some microseconds, then lets other threads of this core run, then sleeps: the holder's
  * thread must have lost its core, and on a machine with real-time threads a yield may not be
  * enough to bring it back. */
-void weir__lock_slow(struct lock *l)
+void weir__lock_word_slow(uint32_t *word)
 {
         uint32_t free_;
 
@@ -20,7 +20,7 @@ void weir__lock_slow(struct lock *l)
                         nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
                 }
                 free_ = 0;
-                if (!load_relaxed(&l->word) && cas_acquire(&l->word, &free_, 1))
+                if (!load_relaxed(word) && cas_acquire(word, &free_, 1))
                         return;
         }
 }

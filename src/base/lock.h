@@ -40,7 +40,7 @@ void weir__rank_released(const struct lock *l);
 #define weir__rank_released(l) ((void)(l))
 #endif
 
-void weir__lock_slow(struct lock *l) cold;
+void weir__lock_word_slow(uint32_t *word) slowpath;
 
 static inline bool lock_try(struct lock *l)
 {
@@ -57,7 +57,7 @@ static inline void lock_take(struct lock *l)
         uint32_t free_ = 0;
 
         if (unlikely(!cas_acquire(&l->word, &free_, 1)))        /* pairs with unlock's release */
-                weir__lock_slow(l);
+                weir__lock_word_slow(&l->word);
         weir__rank_acquired(l);
 }
 
@@ -66,6 +66,20 @@ static inline void lock_drop(struct lock *l)
         check(load_relaxed(&l->word) == 1);
         weir__rank_released(l);
         store_release(&l->word, 0);
+}
+
+/* The same on a bare word inside a public struct, where there is no room for a rank. */
+static inline void word_take(uint32_t *word)
+{
+        uint32_t free_ = 0;
+
+        if (unlikely(!cas_acquire(word, &free_, 1)))
+                weir__lock_word_slow(word);
+}
+
+static inline void word_drop(uint32_t *word)
+{
+        store_release(word, 0);
 }
 
 #endif

@@ -153,7 +153,7 @@ struct seen {
 static bool stale_next(struct p *p, struct seen *s, int64_t now)
 {
         struct g *next = load_relaxed(&p->runnext);
-        uint64_t  ticks = load_relaxed(&p->ticks);
+        uint64_t  ticks = load_relaxed(&p->counters.value[COUNTER_switches]);
 
         if (!next || next != s->next || ticks != s->ticks) {
                 *s = (struct seen){ .since = now, .next = next, .ticks = ticks };

@@ -30,7 +30,6 @@ struct p {
         uint32_t  tail;                 /* atomic: only the owner writes */
         uint32_t  budget;               /* only the owner: switches until the next wide look */
         uint32_t  state;                /* atomic: enum p_state */
-        uint64_t  ticks;                /* atomic, only the owner writes: switches, for the monitor */
         struct g *dead;                 /* only the owner: recycled goroutines, default stack */
         uint32_t  ndead;                /* only the owner */
         uint32_t  id;                   /* const */

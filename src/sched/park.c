@@ -17,16 +17,14 @@
 
 int64_t weir__sched_coarse;
 
-struct g *weir__sched_need_g(const char *call)
+_Noreturn void weir__sched_no_g(const char *call)
 {
-        struct g *g = weir__sched_g();
-
-        if (unlikely(!g))
-                weir__panic("%s: not on a goroutine; call it below weir_run", call);
-        return g;
+        if (self() && self()->g != &self()->g0)
+                weir__panic("%s: called inside weir_blocking, where only calls for any thread work", call);
+        weir__panic("%s: not on a goroutine; call it below weir_run", call);
 }
 
-static cold void wait_until_left(const struct context *c)
+static slowpath void wait_until_left(const struct context *c)
 {
         for (unsigned i = 0; load_acquire(&c->on_cpu); i++) {
                 if (i < 200)
@@ -53,7 +51,7 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
                 check(load_relaxed(&to->state) == G_RUNNABLE);
                 store_relaxed(&to->state, G_RUNNING);
                 owner_add(&to->switches, 1);
-                owner_add(&m->p->ticks, 1);
+                count_in(&m->p->counters, switches, 1);
         }
         m->g = to;
         san_leave(from, to, dying);
@@ -78,6 +76,19 @@ void weir__sched_park_begin(struct g *g, enum why why, const void *on)
         store_relaxed(&g->wait_on, on);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         store_release(&g->state, G_PARKED);
+}
+
+void weir__sched_park_cancel(struct g *g)
+{
+        store_relaxed(&g->state, G_RUNNING);
+}
+
+bool weir__sched_may_spin(void)
+{
+        struct p *p = self()->p;
+
+        return sched.nprocs > 1 && load_relaxed(&sched.nidle) + 1 < sched.nprocs &&
+               !load_relaxed(&p->runnext) && weir__runq_lone(p);
 }
 
 void weir__sched_park(struct g *g)

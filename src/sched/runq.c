@@ -25,7 +25,7 @@
 /* ---- the ring ---- */
 
 /* Moves half of a full ring and g to the global queue. False: a thief made room meanwhile. */
-static cold bool overflow(struct p *p, struct g *g, uint32_t head, uint32_t tail)
+static slowpath bool overflow(struct p *p, struct g *g, uint32_t head, uint32_t tail)
 {
         struct g    *batch[RUNQ_SIZE / 2];
         struct glist l = { 0 };

@@ -8,6 +8,8 @@
 #include "sched/m.h"
 #include "sched/p.h"
 
+struct weir_panic_info;
+
 /* ---- park and ready (park.c) ---- */
 
 /* The running goroutine, NULL when the caller is not on one. */
@@ -18,13 +20,26 @@ static inline struct g *weir__sched_g(void)
         return m && m->g != &m->g0 ? m->g : NULL;
 }
 
-/* The running goroutine; panics "not on a goroutine" naming the call when there is none. */
-struct g *weir__sched_need_g(const char *call);
+_Noreturn void weir__sched_no_g(const char *call) slowpath;
+
+/* The running goroutine. Panics "not on a goroutine" naming the call where there is none, and in
+ * weir_blocking, where there is no processor. */
+static inline struct g *weir__sched_need_g(const char *call)
+{
+        struct m *m = self();
+
+        if (unlikely(!m || !m->p || m->g == &m->g0))
+                weir__sched_no_g(call);
+        return m->g;
+}
 
 /* Marks the running goroutine parked. After this it must publish itself where its waker will look
  * (or have done so under a lock that it still holds), drop that lock, and call weir__sched_park.
  * From here on its waker may ready it, even before it has left its thread. */
 void weir__sched_park_begin(struct g *g, enum why why, const void *on);
+
+/* Takes a park_begin back. Only before the goroutine published itself anywhere. */
+void weir__sched_park_cancel(struct g *g);
 
 /* Runs other goroutines until somebody readies this one. */
 void weir__sched_park(struct g *g);
@@ -60,6 +75,10 @@ static inline void weir__glist_push(struct glist *l, struct g *g)
                         weir__counter_shared(COUNTER_##name, (uint64_t)(n)); \
         } while (0)
 
+/* Whether waiting in a loop for another goroutine makes sense: there are several processors, and
+ * nothing else to run on this one. */
+bool weir__sched_may_spin(void);
+
 /* A recent time, at most some milliseconds old, for the price of a load. */
 extern int64_t weir__sched_coarse;      /* atomic */
 
@@ -73,6 +92,9 @@ extern int64_t weir__sched_coarse;      /* atomic */
 void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
                        const char *name, void (*after)(void *), void *after_arg);
 
+/* The same for the runtime itself. From: the scheduler's stack, with a processor (timers). */
+void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size);
+
 /* ---- threads that block (block.c) ---- */
 
 /* Gives the processor away and takes one back. Between the two the goroutine keeps its thread and
@@ -83,7 +105,10 @@ void weir__sched_block_exit(void);
 /* ---- panic.c ---- */
 
 /* The caller's mistake, found by the runtime; like weir_panic. */
-_Noreturn void weir__panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
+_Noreturn void weir__panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), __cold__));
+
+/* Goes on with a panic that weir_protect caught, to the next weir_protect. */
+_Noreturn void weir__panic_again(const struct weir_panic_info *info);
 
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 

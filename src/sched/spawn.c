@@ -40,8 +40,8 @@ static _Noreturn void finish(struct g *g)
         weir__throw("goroutine %p ran after its end", (void *)g);
 }
 
-/* The first frame of every goroutine. */
-static void start(void *arg)
+/* The first frame of every goroutine. Not static, so that its name keeps it out of dumps. */
+void weir__sched_first_frame(void *arg)
 {
         struct g *g = arg;
 
@@ -75,7 +75,7 @@ static struct g *refill(struct p *p, uint32_t class)
         return g;
 }
 
-static cold struct g *get_other(struct p *p, uint32_t class)
+static slowpath struct g *get_other(struct p *p, uint32_t class)
 {
         struct stack s;
         struct g    *g = load_relaxed(&sched.dead[class]) ? refill(p, class) : NULL;
@@ -114,12 +114,11 @@ static inline uint64_t new_id(struct p *p)
         return ++p->next_id;
 }
 
-void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
-                       const char *name, void (*after)(void *), void *after_arg)
+static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
+                  size_t stack_size, const char *name, void (*after)(void *), void *after_arg)
 {
-        struct g *starter = weir__sched_need_g("weir_go"), *g;
-        struct p *p = self()->p;
         uint32_t  class = sched.stack_class;
+        struct g *g;
         char     *top;
 
         if (unlikely(stack_size && !weir__stack_class(stack_size, &class)))
@@ -152,15 +151,28 @@ void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t
         g->after_arg = after_arg;
         g->protect = NULL;
         g->system = false;
-        g->starter_id = starter->id;
+        g->starter_id = starter;
         store_relaxed(&g->switches, 0);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
-        weir__arch_context_init(&g->ctx, top, start, g);
+        weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);
         store_relaxed(&g->id, new_id(p));
         store_relaxed(&g->state, G_RUNNABLE);
         count_in(&p->counters, goroutines_started, 1);
         weir__runq_put_spawned(p, g);
         weir__sched_wake_for(p);
+}
+
+void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
+                       const char *name, void (*after)(void *), void *after_arg)
+{
+        struct g *starter = weir__sched_need_g("weir_go");
+
+        spawn(self()->p, starter->id, fn, args, size, stack_size, name, after, after_arg);
+}
+
+void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
+{
+        spawn(self()->p, 0, fn, args, size, 0, NULL, NULL, NULL);
 }
 
 /* The root goroutine, before any thread has a processor. */
@@ -174,7 +186,8 @@ struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, siz
         san_born(g);
         g->fn = fn;
         g->arg = arg;
-        weir__arch_context_init(&g->ctx, (void *)ALIGN_DOWN((uintptr_t)g->stack.high, 16), start, g);
+        weir__arch_context_init(&g->ctx, (void *)ALIGN_DOWN((uintptr_t)g->stack.high, 16),
+                                weir__sched_first_frame, g);
         store_relaxed(&g->id, new_id(p));
         store_relaxed(&g->state, G_RUNNABLE);
         count_in(&p->counters, goroutines_started, 1);

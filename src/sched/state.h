@@ -9,7 +9,7 @@
 
 enum poller { POLLER_NONE, POLLER_BLOCKED, POLLER_WORKING };
 
-struct sched {
+struct scheduler {
         /* Read by every ready and spawn, written when a thread goes idle or comes back. */
         uint32_t nidle __attribute__((aligned(CACHE_LINE)));    /* atomic; lock: sched to write */
         uint32_t spinning;              /* atomic: threads that look for work */
@@ -43,7 +43,7 @@ struct sched {
         int64_t  spin_ns;               /* const after start */
 };
 
-extern struct sched weir__sched;
+extern struct scheduler weir__sched;
 #define sched weir__sched
 
 /* ---- runq.c ---- */
@@ -86,11 +86,14 @@ void weir__monitor_raise(void);                 /* any thread, signal handlers *
 
 /* ---- dump.c ---- */
 void weir__dump_all(struct out *o);
-void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call);
+/* One goroutine from its registers; the frames before the one that returns to from are left out
+ * (NULL: none). */
+void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from);
 void weir__dump_init(void);
 const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size);
 
 /* ---- spawn.c ---- */
+void weir__sched_first_frame(void *g);
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- fault.c ---- */

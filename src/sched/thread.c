@@ -8,7 +8,7 @@
 
 enum { M_STACK = 256 * 1024, THREADS_MAX = 10000 };
 
-struct sched weir__sched;
+struct scheduler weir__sched;
 
 struct p *weir__p_idle_get(void)
 {
@@ -37,7 +37,7 @@ void weir__m_take_p(struct m *m, struct p *p)
         check(!m->p);
         m->p = p;
         store_relaxed(&p->m, m);
-        if (unlikely(load_relaxed(&sched.monitor_deep)))
+        if (unlikely(load_seq(&sched.monitor_deep)))
                 weir__monitor_raise();
 }
 

@@ -7,7 +7,7 @@
 /* A frame with AVX-512 state takes 3.3 KiB, and the handlers print dumps. */
 enum { SIGSTACK = 64 * 1024 };
 
-static __thread char *sigstack;         /* what this thread was given, or NULL */
+static __thread char *altstack;         /* what this thread was given, or NULL */
 
 void weir__os_sigstack_install(void)
 {
@@ -15,10 +15,10 @@ void weir__os_sigstack_install(void)
 
         if (sigaltstack(NULL, &ss) == 0 && !(ss.ss_flags & SS_DISABLE) && ss.ss_size >= SIGSTACK)
                 return;
-        sigstack = weir__os_map(SIGSTACK);
-        if (!sigstack)
+        altstack = weir__os_map(SIGSTACK);
+        if (!altstack)
                 return;
-        ss = (stack_t){ .ss_sp = sigstack, .ss_size = SIGSTACK };
+        ss = (stack_t){ .ss_sp = altstack, .ss_size = SIGSTACK };
         (void)sigaltstack(&ss, NULL);
 }
 
@@ -26,11 +26,11 @@ void weir__os_sigstack_remove(void)
 {
         stack_t off = { .ss_flags = SS_DISABLE };
 
-        if (!sigstack)
+        if (!altstack)
                 return;
         (void)sigaltstack(&off, NULL);
-        weir__os_unmap(sigstack, SIGSTACK);
-        sigstack = NULL;
+        weir__os_unmap(altstack, SIGSTACK);
+        altstack = NULL;
 }
 
 int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *), struct sigaction *ret_old)

@@ -25,6 +25,11 @@ void weir__os_errno_set(int value)
         *errno_address() = value;
 }
 
+int *weir_errno_location(void)
+{
+        return errno_address();
+}
+
 int64_t weir__os_now(void)
 {
         struct timespec ts;

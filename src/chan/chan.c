@@ -1,0 +1,277 @@
+/* Channels.
+ *
+ * What    A lock, a ring of elements in the same block as the header, and two lists of waiting
+ *         goroutines. A sender that finds a waiting receiver copies the element straight into the
+ *         place that the receiver named, and the other way round.
+ * Shape   header (one line for all that an uncontended operation touches), then the buffer.
+ *         elements: head, head + 1, ... head + count - 1, modulo cap.
+ * States  See struct waiter in chan.h.
+ * Locks   chan. Dropped before any goroutine is readied, for readying may wake a thread.
+ * Order   The lock's release and acquire carry the elements: what was written before a send is seen
+ *         after the receive of that element. Wake-ups carry it through the run queue.
+ * Cost    Buffered, nobody waiting: one locked instruction and a plain store for the lock, one line
+ *         of the header and one of the buffer. Unbuffered ping-pong: one switch each way.
+ * Not     A lock-free ring (one sequence number per slot): faster by one or two nanoseconds without
+ *         contention, but closing, handing over and select then need a second protocol beside it. A
+ *         buffer in a block of its own: one more miss. */
+#include "chan/chan.h"
+#include "mem/mem.h"
+
+enum { ELEM_MAX = 64 * 1024 };
+
+weir_chan *weir_chan_new(size_t elem_size, size_t cap)
+{
+        struct weir_chan *c;
+        size_t            bytes;
+
+        if (elem_size >= ELEM_MAX)
+                weir__panic("weir_chan_new: elements of %zu bytes are over the limit of %d; send a pointer",
+                            elem_size, ELEM_MAX - 1);
+        if (__builtin_mul_overflow(elem_size, cap, &bytes) || bytes > PTRDIFF_MAX - sizeof *c)
+                weir__panic("weir_chan_new: %zu elements of %zu bytes do not fit in memory", cap,
+                            elem_size);
+        c = weir__mem_new(sizeof *c + bytes, "channel");
+        lock_init(&c->lock, chan);
+        c->elem_size = (uint32_t)elem_size;
+        c->cap = cap;
+        return c;
+}
+
+void weir__chan_size_mismatch(const struct weir_chan *c, size_t size, const char *call)
+{
+        weir__panic("%s: an element of %zu bytes on channel %p, which carries %u bytes", call, size,
+                    (const void *)c, c->elem_size);
+}
+
+_Noreturn void weir__chan_panic_closed(struct weir_chan *c)
+{
+        weir__panic("send on closed channel %p", (void *)c);
+}
+
+void weir__chan_check(const struct weir_chan *c)
+{
+#if WEIR_CHECK >= 2
+        check(c->count <= c->cap && (!c->cap || c->head < c->cap));
+        check(!c->receivers.first == !c->receivers.last && !c->senders.first == !c->senders.last);
+        for (const struct waiter *w = c->receivers.first; w; w = w->next)
+                check(w->select || c->count == 0);
+        for (const struct waiter *w = c->senders.first; w; w = w->next)
+                check(w->select || c->count == c->cap);
+#else
+        (void)c;
+#endif
+}
+
+static inline char *slot(struct weir_chan *c, size_t at)
+{
+        return c->buf + at * c->elem_size;
+}
+
+static inline size_t wrap(const struct weir_chan *c, size_t at)
+{
+        return at >= c->cap ? at - c->cap : at;
+}
+
+static inline void put(struct weir_chan *c, const void *elem)
+{
+        chan_copy(slot(c, wrap(c, c->head + c->count)), elem, c->elem_size);
+        store_relaxed(&c->count, c->count + 1);
+}
+
+static inline void get(struct weir_chan *c, void *elem)
+{
+        if (elem)
+                chan_copy(elem, slot(c, c->head), c->elem_size);
+        c->head = wrap(c, c->head + 1);
+        store_relaxed(&c->count, c->count - 1);
+}
+
+inline bool weir__chan_try_send_locked(struct weir_chan *c, const void *elem, struct g **ret_wake)
+{
+        struct waiter *w;
+
+        if (c->receivers.first && (w = weir__waitq_take(&c->receivers))) {
+                if (w->elem)
+                        chan_copy(w->elem, elem, c->elem_size);
+                w->ok = true;
+                *ret_wake = w->g;
+                return true;
+        }
+        *ret_wake = NULL;
+        if (c->count == c->cap)
+                return false;
+        put(c, elem);
+        return true;
+}
+
+inline bool weir__chan_try_recv_locked(struct weir_chan *c, void *elem, bool *ret_ok, struct g **ret_wake)
+{
+        struct waiter *w;
+
+        *ret_wake = NULL;
+        if (c->count) {
+                get(c, elem);
+                if (c->senders.first && (w = weir__waitq_take(&c->senders))) {
+                        put(c, w->elem);
+                        w->ok = true;
+                        *ret_wake = w->g;
+                }
+                *ret_ok = true;
+                return true;
+        }
+        if (c->senders.first && (w = weir__waitq_take(&c->senders))) {
+                if (elem)
+                        chan_copy(elem, w->elem, c->elem_size);
+                w->ok = true;
+                *ret_wake = w->g;
+                *ret_ok = true;
+                return true;
+        }
+        if (!c->closed)
+                return false;
+        if (elem)
+                memset(elem, 0, c->elem_size);
+        *ret_ok = false;
+        return true;
+}
+
+/* Waits in q; the lock is held and dropped here. Answers whether an element changed hands. */
+static noinline bool wait_in(struct weir_chan *c, struct waitq *q, struct g *g, void *elem, enum why why)
+{
+        struct waiter w = { .g = g, .elem = elem };
+
+        weir__waitq_push(q, &w);
+        weir__chan_check(c);
+        weir__sched_park_begin(g, why, c);
+        lock_drop(&c->lock);
+        weir__count(chan_parks, 1);
+        weir__sched_park(g);
+        return w.ok;
+}
+
+static _Noreturn void wait_for_ever(struct g *g, enum why why)
+{
+        weir__sched_park_begin(g, why, NULL);
+        weir__sched_park(g);
+        weir__throw("goroutine %llu woke on a nil channel", (unsigned long long)g->id);
+}
+
+void weir_chan_send(weir_chan *c, const void *elem, size_t size)
+{
+        struct g *g = weir__sched_need_g("weir_chan_send"), *wake;
+
+        if (unlikely(!c))
+                wait_for_ever(g, WHY_SEND_NIL);
+        if (unlikely(size != c->elem_size))
+                weir__chan_size_mismatch(c, size, "weir_chan_send");
+        lock_take(&c->lock);
+        if (unlikely(c->closed)) {
+                lock_drop(&c->lock);
+                weir__chan_panic_closed(c);
+        }
+        if (likely(weir__chan_try_send_locked(c, elem, &wake))) {
+                weir__chan_check(c);
+                lock_drop(&c->lock);
+                if (wake)
+                        weir__sched_ready(wake);
+                return;
+        }
+        if (!wait_in(c, &c->senders, g, (void *)(uintptr_t)elem, WHY_SEND))
+                weir__chan_panic_closed(c);
+}
+
+bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
+{
+        struct g *g = weir__sched_need_g("weir_chan_recv"), *wake;
+        bool      ok;
+
+        if (unlikely(!c))
+                wait_for_ever(g, WHY_RECV_NIL);
+        if (unlikely(size != c->elem_size)) {
+                if (elem || size)
+                        weir__chan_size_mismatch(c, size, "weir_chan_recv");
+        } else if (unlikely(!elem && size)) {
+                weir__panic("weir_chan_recv: a NULL element; use size 0 to drop the element");
+        }
+        lock_take(&c->lock);
+        if (likely(weir__chan_try_recv_locked(c, elem, &ok, &wake))) {
+                weir__chan_check(c);
+                lock_drop(&c->lock);
+                if (wake)
+                        weir__sched_ready(wake);
+                return ok;
+        }
+        return wait_in(c, &c->receivers, g, elem, WHY_RECV);
+}
+
+bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)
+{
+        struct g *wake;
+        bool      sent;
+
+        if (!c)
+                return false;
+        if (unlikely(size != c->elem_size))
+                weir__chan_size_mismatch(c, size, "weir_chan_try_send");
+        lock_take(&c->lock);
+        if (unlikely(c->closed)) {
+                lock_drop(&c->lock);
+                weir__chan_panic_closed(c);
+        }
+        sent = weir__chan_try_send_locked(c, elem, &wake);
+        lock_drop(&c->lock);
+        if (sent && wake)
+                weir__sched_ready(wake);
+        return sent;
+}
+
+/* Takes every waiter out of q, telling it of the close. */
+static void wake_all(struct weir_chan *c, struct waitq *q, bool zero, struct glist *l)
+{
+        struct waiter *w;
+
+        while ((w = weir__waitq_take(q))) {
+                if (zero && w->elem)
+                        memset(w->elem, 0, c->elem_size);
+                w->ok = false;
+                weir__glist_push(l, w->g);
+        }
+}
+
+void weir_chan_close(weir_chan *c)
+{
+        struct glist l = { 0 };
+        struct g    *next;
+
+        weir__sched_need_g("weir_chan_close");
+        if (!c)
+                weir__panic("close of a NULL channel");
+        lock_take(&c->lock);
+        if (c->closed) {
+                lock_drop(&c->lock);
+                weir__panic("close of closed channel %p", (void *)c);
+        }
+        store_release(&c->closed, 1);
+        wake_all(c, &c->receivers, true, &l);
+        wake_all(c, &c->senders, false, &l);
+        lock_drop(&c->lock);
+        for (struct g *g = l.first; g; g = next) {
+                next = g->next;
+                weir__sched_ready(g);
+        }
+}
+
+size_t weir_chan_len(const weir_chan *c)
+{
+        return c ? load_relaxed(&c->count) : 0;
+}
+
+size_t weir_chan_cap(const weir_chan *c)
+{
+        return c ? c->cap : 0;
+}
+
+bool weir_chan_closed(const weir_chan *c)
+{
+        return c && load_acquire(&c->closed);
+}

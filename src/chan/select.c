@@ -1,0 +1,300 @@
+/* Select: wait for the first of several cases.
+ *
+ * What    All channels of the cases are locked; if cases are ready, one of them is drawn and done.
+ *         Else a waiter goes into each channel's list, and whoever wins the select's winner word
+ *         completes that one case and readies the goroutine, which then takes its other waiters out.
+ * States  See struct waiter. select->winner goes once from SELECT_OPEN to the index of a case, by the
+ *         compare-exchange of the channel operation or timer that completes it.
+ * Locks   chan, several at once, in the order of their addresses; each channel once however many
+ *         cases name it.
+ * Order   The goroutine is PARKED before any lock is dropped, so a waker that holds one of them finds
+ *         a complete picture. The timer is armed after that, and its stop is final (timer.c), so the
+ *         record on the stack outlives its last reader.
+ * Cost    Two cases, waiting: two locks twice, the park, the wake. Ready: two locks once.
+ * Not     Trying the cases in a shuffled order: with all locks held, counting the ready ones and
+ *         drawing among them is as fair and needs no permutation. */
+#include "chan/chan.h"
+#include "time/time.h"
+#include <stdlib.h>
+
+enum { ON_STACK = 16 };
+
+struct wake_timer {
+        struct timer  timer;
+        struct select *select;
+        struct g      *g;
+        uint32_t       index;
+};
+
+/* What a pass over the cases found. */
+struct plan {
+        const weir_case *cases;
+        size_t           n;
+        uint32_t        *order;         /* indices of the channel cases, by address of the channel */
+        size_t           channels;
+        int              def, timeout, ready;
+        weir_duration    after;
+};
+
+static void on_timeout(struct timer *t)
+{
+        struct wake_timer *w = CONTAINER_OF(t, struct wake_timer, timer);
+        uint32_t           open = SELECT_OPEN;
+
+        if (cas_seq(&w->select->winner, &open, w->index))
+                weir__sched_ready(w->g);
+}
+
+static void insert_by_address(struct plan *pl, uint32_t i)
+{
+        size_t at = pl->channels++;
+
+        while (at && pl->cases[pl->order[at - 1]].chan > pl->cases[i].chan) {
+                pl->order[at] = pl->order[at - 1];
+                at--;
+        }
+        pl->order[at] = i;
+}
+
+static void check_elem(const weir_case *k, size_t i)
+{
+        if (likely(k->size == k->chan->elem_size && (k->elem || !k->size)))
+                return;
+        if (k->op == WEIR_OP_RECV && !k->elem && !k->size)
+                return;
+        weir__panic("weir_select: case %zu has an element of %zu bytes at %p, channel %p carries %u bytes",
+                    i, k->size, k->elem, (void *)k->chan, k->chan->elem_size);
+}
+
+static void read_cases(struct plan *pl)
+{
+        for (size_t i = 0; i < pl->n; i++) {
+                const weir_case *k = &pl->cases[i];
+
+                switch (k->op) {
+                case WEIR_OP_RECV:
+                case WEIR_OP_SEND:
+                        if (!k->chan)
+                                break;                  /* never ready */
+                        check_elem(k, i);
+                        insert_by_address(pl, (uint32_t)i);
+                        break;
+                case WEIR_OP_TIMEOUT:
+                        if (pl->timeout < 0 || k->timeout < pl->after) {
+                                pl->timeout = (int)i;
+                                pl->after = k->timeout;
+                        }
+                        break;
+                case WEIR_OP_DEFAULT:
+                        if (pl->def >= 0)
+                                weir__panic("weir_select: cases %d and %zu are both defaults", pl->def, i);
+                        pl->def = (int)i;
+                        break;
+                case WEIR_OP_DONE:
+                        if (k->ctx)
+                                weir__panic("weir_select: case %zu names a context that weir did not make", i);
+                        break;
+                default:
+                        weir__panic("weir_select: case %zu is empty (op %d); is an index of the enum unused?",
+                                    i, k->op);
+                }
+        }
+}
+
+static void lock_all(const struct plan *pl)
+{
+        for (size_t i = 0; i < pl->channels; i++) {
+                weir_chan *c = pl->cases[pl->order[i]].chan;
+
+                if (!i || c != pl->cases[pl->order[i - 1]].chan)
+                        lock_take(&c->lock);
+        }
+}
+
+static void unlock_all(const struct plan *pl)
+{
+        for (size_t i = pl->channels; i-- > 0;) {
+                weir_chan *c = pl->cases[pl->order[i]].chan;
+
+                if (!i || c != pl->cases[pl->order[i - 1]].chan)
+                        lock_drop(&c->lock);
+        }
+}
+
+/* Whether q has a waiter other than a select that something else has already won. A select that this
+ * goroutine itself is in cannot stand there yet. */
+static bool has_waiter(struct waitq *q)
+{
+        while (q->first) {
+                struct waiter *w = q->first;
+
+                if (!w->select || load_seq(&w->select->winner) == SELECT_OPEN)
+                        return true;
+                weir__waitq_remove(q, w);       /* its own select would remove it anyway */
+        }
+        return false;
+}
+
+static bool is_ready(const weir_case *k)
+{
+        weir_chan *c = k->chan;
+
+        if (c->closed)
+                return true;
+        if (k->op == WEIR_OP_SEND)
+                return c->count < c->cap || has_waiter(&c->receivers);
+        return c->count || has_waiter(&c->senders);
+}
+
+/* Draws one of the ready cases, each with the same chance; -1: none is. */
+static int draw_ready(const struct plan *pl)
+{
+        uint32_t seen = 0;
+        int      chosen = -1;
+
+        for (size_t i = 0; i < pl->channels; i++) {
+                uint32_t at = pl->order[i];
+
+                if (!is_ready(&pl->cases[at]))
+                        continue;
+                if (!seen++ || !weir__rand_below(&self()->p->rand, seen))
+                        chosen = (int)at;
+        }
+        return chosen;
+}
+
+/* Does a ready case. False: the waiter that made it ready was won by another select meanwhile. */
+static bool perform(const weir_case *k, struct g **ret_wake, bool *ret_panic)
+{
+        weir_chan *c = k->chan;
+        bool       ok = true;
+
+        *ret_panic = false;
+        *ret_wake = NULL;
+        if (k->op == WEIR_OP_SEND) {
+                if (c->closed) {
+                        *ret_panic = true;
+                        return true;
+                }
+                return weir__chan_try_send_locked(c, k->elem, ret_wake);
+        }
+        if (!weir__chan_try_recv_locked(c, k->elem, &ok, ret_wake))
+                return false;
+        if (k->ok)
+                *k->ok = ok;
+        return true;
+}
+
+static void enqueue_all(const struct plan *pl, struct waiter *w, struct select *s, struct g *g)
+{
+        for (size_t i = 0; i < pl->channels; i++) {
+                uint32_t         at = pl->order[i];
+                const weir_case *k = &pl->cases[at];
+
+                w[i] = (struct waiter){ .g = g, .elem = k->elem, .select = s, .index = at };
+                weir__waitq_push(k->op == WEIR_OP_SEND ? &k->chan->senders : &k->chan->receivers, &w[i]);
+        }
+}
+
+/* Takes the losers out; answers whether the winner got an element (false: its channel was closed). */
+static bool dequeue_all(const struct plan *pl, struct waiter *w, uint32_t winner)
+{
+        bool ok = false;
+
+        lock_all(pl);
+        for (size_t i = 0; i < pl->channels; i++) {
+                const weir_case *k = &pl->cases[w[i].index];
+
+                if (w[i].index == winner)
+                        ok = w[i].ok;
+                else
+                        weir__waitq_remove(k->op == WEIR_OP_SEND ? &k->chan->senders : &k->chan->receivers,
+                                           &w[i]);
+        }
+        unlock_all(pl);
+        return ok;
+}
+
+/* Waits; the locks are held and dropped here. */
+static int wait(const struct plan *pl, struct waiter *w, struct g *g)
+{
+        struct select     s = { .winner = SELECT_OPEN };
+        struct wake_timer t = { .select = &s, .g = g, .index = (uint32_t)pl->timeout };
+        uint32_t          winner;
+        bool              ok;
+
+        enqueue_all(pl, w, &s, g);
+        weir__sched_park_begin(g, pl->channels || pl->timeout >= 0 ? WHY_SELECT : WHY_SELECT_EMPTY,
+                               pl->channels ? pl->cases[pl->order[0]].chan : NULL);
+        unlock_all(pl);
+        weir__count(chan_parks, 1);
+        if (pl->timeout >= 0)
+                weir__timer_start(&t.timer, weir__time_after(pl->after), 0, on_timeout);
+        weir__sched_park(g);
+        if (pl->timeout >= 0)
+                weir__timer_stop(&t.timer);
+        winner = load_seq(&s.winner);
+        ok = dequeue_all(pl, w, winner);
+        if ((int)winner == pl->timeout)
+                return (int)winner;
+        if (pl->cases[winner].op == WEIR_OP_SEND && !ok)
+                weir__chan_panic_closed(pl->cases[winner].chan);
+        if (pl->cases[winner].op == WEIR_OP_RECV && pl->cases[winner].ok)
+                *pl->cases[winner].ok = ok;
+        return (int)winner;
+}
+
+static int run(struct plan *pl, struct waiter *w, struct g *g)
+{
+        struct g *wake;
+        bool      panic;
+        int       i;
+
+        read_cases(pl);
+        lock_all(pl);
+        while ((i = draw_ready(pl)) >= 0) {
+                if (!perform(&pl->cases[i], &wake, &panic))
+                        continue;
+                unlock_all(pl);
+                if (panic)
+                        weir__chan_panic_closed(pl->cases[i].chan);
+                if (wake)
+                        weir__sched_ready(wake);
+                return i;
+        }
+        if (pl->def >= 0 || (pl->timeout >= 0 && pl->after <= 0)) {
+                unlock_all(pl);
+                return pl->def >= 0 ? pl->def : pl->timeout;
+        }
+        return wait(pl, w, g);
+}
+
+/* More cases than fit on a small stack. A panic inside leaves the scratch memory behind: a cleanup
+ * handler here would make every program link the compiler's unwinder. */
+static noinline int select_many(struct plan *pl, struct g *g)
+{
+        struct waiter *w = malloc(pl->n * (sizeof *w + sizeof *pl->order));
+        int            i;
+
+        if (!w)
+                weir__panic("weir_select: no memory for %zu cases", pl->n);
+        pl->order = (uint32_t *)(void *)(w + pl->n);
+        i = run(pl, w, g);
+        free(w);
+        return i;
+}
+
+int weir_select_n(const weir_case *cases, size_t n)
+{
+        struct g     *g = weir__sched_need_g("weir_select");
+        struct plan   pl = { .cases = cases, .n = n, .def = -1, .timeout = -1 };
+        struct waiter w[ON_STACK];
+        uint32_t      order[ON_STACK];
+
+        if (unlikely(n > INT32_MAX))
+                weir__panic("weir_select: %zu cases", n);
+        if (unlikely(n > ON_STACK))
+                return select_many(&pl, g);
+        pl.order = order;
+        return run(&pl, w, g);
+}

@@ -1,0 +1,275 @@
+/* The dump: every goroutine with its state, what it waits for, since when, and its stack.
+ *
+ * What    Walks every stack ever carved; a head with an id is a live goroutine. Parked stacks are
+ *         unwound from their saved registers, running ones from registers that their thread noted in
+ *         a signal handler. Nothing is stopped.
+ * Order   A goroutine may run on while it is looked at. Its stack is read by the kernel on our
+ *         behalf, so the worst is a frame that makes no sense; when its switch count changed during
+ *         the walk, the dump says so. m->look goes 0 -> 1 (asker, release) -> 2 (handler, release)
+ *         -> 0 (asker).
+ * Cost    Some microseconds a frame, most of it the search in the symbol table; looked-up names are
+ *         kept for the next goroutine that stands at the same place.
+ * Not     Stopping the world for it: a dump is asked for when something hangs, and what hangs may
+ *         not stop. */
+#include "sched/state.h"
+#include <stdlib.h>
+#include <unistd.h>
+#include <weir/go.h>
+#include <weir/run.h>
+
+enum { FRAMES_MAX = 64, NAMES = 256 };
+
+static const char *const why_text[] = {
+#define WHY(name, text) text,
+        WHY_TABLE
+#undef WHY
+};
+
+static weir_symbolizer *symbolizer;             /* atomic */
+static struct lock      dump_lock;              /* one dump at a time; taken by try alone */
+
+void weir_symbolizer_set(weir_symbolizer *fn)
+{
+        store_release(&symbolizer, fn);
+}
+
+/* ---- names of code addresses ---- */
+
+struct name {
+        const void *pc;
+        weir_symbol sym;
+        size_t      offset;
+        bool        known;
+};
+
+static struct name names[NAMES];                /* lock: dump_lock */
+
+/* The function that weir_task makes around the user's carries a suffix; the dump shows his name. */
+static void strip_entry(char *name)
+{
+        size_t n = strlen(name), k = sizeof "_entry_" - 1;
+
+        if (n > k && !strcmp(name + n - k, "_entry_"))
+                name[n - k] = 0;
+}
+
+static const struct name *look_up(const void *pc, bool lines)
+{
+        struct name     *n = &names[((uintptr_t)pc * UINT64_C(0x9E3779B97F4A7C15)) >> 56];
+        weir_symbolizer *fn = load_acquire(&symbolizer);
+        weir_symbol      with_line;
+
+        if (n->pc == pc)
+                return n;
+        *n = (struct name){ .pc = pc };
+        n->known = weir__os_symbol_find(pc, n->sym.function, sizeof n->sym.function, &n->offset);
+        memset(&with_line, 0, sizeof with_line);
+        if (lines && fn && fn(pc, &with_line)) {
+                memcpy(n->sym.file, with_line.file, sizeof n->sym.file);
+                n->sym.line = with_line.line;
+                if (!n->known && with_line.function[0]) {
+                        memcpy(n->sym.function, with_line.function, sizeof n->sym.function);
+                        n->known = true;
+                }
+        }
+        strip_entry(n->sym.function);
+        return n;
+}
+
+const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
+{
+        size_t offset;
+
+        if (!weir__os_symbol_find((const void *)(uintptr_t)g->fn, buf, size, &offset))
+                return "?";
+        strip_entry(buf);
+        return buf;
+}
+
+/* ---- one stack ---- */
+
+static bool internal(const char *function)
+{
+        return !strncmp(function, "weir__", 6);
+}
+
+/* Whether asking libdw for lines is safe: not when the stack stands in libc, whose malloc it needs. */
+static bool lines_are_safe(const struct regs *r, bool after_call)
+{
+        struct os_image image, libc;
+
+        if (after_call)
+                return true;
+        return weir__os_image_find((const void *)(uintptr_t)r->r[ARCH_PC], &image) &&
+               weir__os_image_find((const void *)(uintptr_t)&malloc, &libc) && image.base != libc.base;
+}
+
+static void print_stack(struct out *o, const struct regs *regs, bool after_call, const void *from)
+{
+        const char *level = getenv("WEIR_TRACEBACK");
+        bool        system = level && !strcmp(level, "system"), lines = lines_are_safe(regs, after_call);
+        struct walk w;
+        int         frames = 0;
+
+        weir__arch_walk_start(&w, regs, after_call);
+        do {
+                const struct name *n = look_up(weir__arch_walk_pc(&w), lines);
+                struct os_image    image;
+
+                if (from && (uintptr_t)from != w.regs.r[ARCH_PC])
+                        continue;
+                from = NULL;
+                if (!system && n->known && internal(n->sym.function))
+                        continue;
+                if (n->known)
+                        weir__out_print(o, "        %s+0x%zx", n->sym.function, n->offset + w.after_call);
+                else
+                        weir__out_print(o, "        %p", weir__arch_walk_pc(&w));
+                if (n->sym.line)
+                        weir__out_print(o, "  %s:%d", n->sym.file, n->sym.line);
+                else if (weir__os_image_find(weir__arch_walk_pc(&w), &image) && image.path[0])
+                        weir__out_print(o, "  in %s", image.path);
+                weir__out_print(o, "\n");
+                if (++frames == FRAMES_MAX) {
+                        weir__out_print(o, "        ... more frames\n");
+                        break;
+                }
+        } while (weir__arch_walk_next(&w));
+}
+
+/* ---- one goroutine ---- */
+
+static void print_age(struct out *o, int64_t ns)
+{
+        if (ns >= 60 * INT64_C(1000000000))
+                weir__out_print(o, ", %lld min", (long long)(ns / 60000000000));
+        else if (ns >= INT64_C(1000000000))
+                weir__out_print(o, ", %lld s", (long long)(ns / 1000000000));
+        else if (ns >= 1000000)
+                weir__out_print(o, ", %lld ms", (long long)(ns / 1000000));
+}
+
+static void print_head(struct out *o, const struct g *g, uint32_t state)
+{
+        static const char *const states[] = { "dead", "runnable", "running", "parked", "blocking call" };
+        const void *on = load_relaxed(&g->wait_on);
+
+        weir__out_print(o, "goroutine %llu", (unsigned long long)load_relaxed(&g->id));
+        if (g->name)
+                weir__out_print(o, " \"%s\"", g->name);
+        weir__out_print(o, " [%s", state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
+        if (state == G_PARKED && on)
+                weir__out_print(o, " %p", on);
+        print_age(o, weir__os_now() - load_relaxed(&g->since));
+        weir__out_print(o, "]:\n");
+}
+
+static void print_foot(struct out *o, const struct g *g)
+{
+        char name[128];
+
+        if (g->starter_id)
+                weir__out_print(o, "        entry %s, started by goroutine %llu\n",
+                                weir__dump_entry_name(g, name, sizeof name),
+                                (unsigned long long)g->starter_id);
+        else
+                weir__out_print(o, "        entry %s, started by the runtime\n",
+                                weir__dump_entry_name(g, name, sizeof name));
+}
+
+void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from)
+{
+        print_head(o, g, load_relaxed(&g->state));
+        print_stack(o, regs, after_call, from);
+        print_foot(o, g);
+}
+
+/* ---- running ones: their thread answers ---- */
+
+/* Has m's thread note its registers. False: it did not answer within a tenth of a second. */
+static bool ask(struct m *m)
+{
+        store_release(&m->look, 1);
+        if (weir__os_thread_signal(m->tid, SIGURG) < 0) {
+                store_relaxed(&m->look, 0);
+                return false;
+        }
+        for (int i = 0; i < 1000; i++) {
+                if (load_acquire(&m->look) == 2) {
+                        store_relaxed(&m->look, 0);
+                        return true;
+                }
+                weir__os_sleep(100000);
+        }
+        return false;
+}
+
+static void dump_running(struct out *o, struct g *g)
+{
+        struct m *m = load_relaxed(&g->m);
+
+        if (m && ask(m) && m->look_g == g) {
+                print_stack(o, &m->look_regs, false, NULL);
+                return;
+        }
+        weir__out_print(o, "        (running; its thread did not answer)\n");
+}
+
+static bool dump_one(void *head, void *arg)
+{
+        struct out *o = arg;
+        struct g   *g = head;
+        uint64_t    id = load_relaxed(&g->id), switches = load_relaxed(&g->switches);
+        uint32_t    state = load_acquire(&g->state);
+        struct regs r;
+
+        if (!id || state == G_DEAD || g->system)
+                return true;
+        print_head(o, g, state);
+        if (g == weir__sched_g()) {
+                weir__arch_capture(&r);
+                print_stack(o, &r, true, NULL);
+        } else if (state == G_RUNNING || state == G_BLOCKED) {
+                dump_running(o, g);
+        } else if (weir__arch_context_regs(&g->ctx, &r)) {
+                print_stack(o, &r, true, NULL);
+                if (switches != load_relaxed(&g->switches) || id != load_relaxed(&g->id))
+                        weir__out_print(o, "        (it ran on during the look)\n");
+        }
+        print_foot(o, g);
+        weir__out_print(o, "\n");
+        return true;
+}
+
+void weir__dump_all(struct out *o)
+{
+        /* Whoever dumps at the same time waits; a fault inside a dump goes on without it. */
+        bool mine = false;
+
+        for (int i = 0; i < 2000 && !(mine = lock_try(&dump_lock)); i++)
+                weir__os_sleep(1000000);
+        weir__stack_each(dump_one, o);
+        weir__out_flush(o);
+        if (mine)
+                lock_drop(&dump_lock);
+}
+
+void weir_dump(FILE *out)
+{
+        struct out o = { .fd = -1, .file = out };
+
+        weir__dump_all(&o);
+        fflush(out);
+}
+
+static void dump_thrown(void)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__dump_all(&o);
+}
+
+void weir__dump_init(void)
+{
+        weir__throw_hook = dump_thrown;
+}

@@ -1,0 +1,159 @@
+/* The start and end of the runtime.
+ *
+ * What    weir_run reads the environment, makes the processors and the root goroutine, starts the
+ *         first thread, and lets its caller be the monitor until the root function has returned.
+ * States  stopped (never ran), running, done. It goes through them once in a process.
+ * Order   root_result is written before the release of root_done and read after its acquire. */
+#include "sched/state.h"
+#include <stdlib.h>
+#include <weir/run.h>
+
+enum { ROOT_STACK = 8 * 1024 * 1024, SPIN_NS = 10 * 1000, STOP_WAIT_NS = 20 * 1000 * 1000 };
+
+static uint32_t started;        /* atomic */
+
+struct root {
+        int  (*fn)(int argc, char **argv);
+        int    argc;
+        char **argv;
+};
+
+static void inittrace(const char *stage)
+{
+        struct out o = { .fd = 2 };
+
+        if (!weir__debug.inittrace)
+                return;
+        weir__out_print(&o, "init %s @%lld us\n", stage,
+                        (long long)((weir__os_now() - sched.started_at) / 1000));
+        weir__out_flush(&o);
+}
+
+static uint64_t gauge_goroutines(void)
+{
+        uint64_t finished = weir__counter_sum(COUNTER_goroutines_finished);
+
+        return weir__counter_sum(COUNTER_goroutines_started) - finished;
+}
+
+static uint64_t gauge_procs(void)
+{
+        return sched.nprocs;
+}
+
+static uint64_t gauge_threads(void)
+{
+        return load_relaxed(&sched.nthreads) + 1u;
+}
+
+static uint64_t gauge_runq(void)
+{
+        uint64_t n = load_relaxed(&sched.nglobal);
+
+        for (uint32_t i = 0; i < sched.nprocs; i++)
+                n += weir__runq_size(sched.procs[i]);
+        return n;
+}
+
+static unsigned choose_procs(const weir_run_options *opt)
+{
+        unsigned n = opt ? opt->procs : 0;
+
+        if (!n)
+                n = (unsigned)weir__debug_env("WEIR_PROCS", 1, PROCS_MAX, 0);
+        if (!n)
+                n = weir__os_cpu_limit();
+        return MIN(n, (unsigned)PROCS_MAX);
+}
+
+static int make_procs(unsigned n)
+{
+        size_t array = ALIGN_UP(n * sizeof *sched.procs, (size_t)OS_PAGE);
+
+        sched.procs = weir__os_map(array);
+        if (!sched.procs)
+                return -ENOMEM;
+        for (unsigned i = 0; i < n; i++) {
+                struct p *p = weir__os_map(ALIGN_UP(sizeof *p, (size_t)OS_PAGE));
+
+                if (!p)
+                        return -ENOMEM;
+                p->id = i;
+                p->state = P_RUNNING;
+                p->budget = SLICE;
+                p->rand = (uint64_t)weir__os_now() * 2 + 1 + (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
+                p->timer_when = INT64_MAX;
+                weir__counter_register(&p->counters);
+                if (weir__sched_hooks.timers_init)
+                        weir__sched_hooks.timers_init(p);
+                sched.procs[i] = p;
+        }
+        sched.nprocs = n;
+        lock_init(&sched.lock, scheduler);
+        lock_take(&sched.lock);
+        for (unsigned i = n; i-- > 1;)
+                weir__p_idle_put(sched.procs[i]);
+        lock_drop(&sched.lock);
+        return 0;
+}
+
+/* The root goroutine: its end is the end of the program. */
+static void run_root(void *arg)
+{
+        struct root *r = arg;
+
+        sched.root_result = r->fn(r->argc, r->argv);
+        store_seq(&sched.stopping, 1);
+        store_release(&sched.root_done, 1);
+        weir__monitor_raise();
+}
+
+/* Waits until no goroutine runs any more, as far as they come to the scheduler in a short time. One
+ * that computes without a call goes on until the process ends; stopping it takes a signal. */
+static void wait_for_others(void)
+{
+        int64_t limit = weir__os_now() + STOP_WAIT_NS;
+
+        while (load_seq(&sched.nidle) < sched.nprocs && weir__os_now() < limit)
+                weir__os_sleep(20 * 1000);
+}
+
+int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const weir_run_options *opt)
+{
+        struct root r = { root, argc, argv };
+        int         err;
+
+        if (!root)
+                return -EINVAL;
+        if (exchange_seq(&started, 1))
+                return -EALREADY;
+        sched.started_at = weir__os_now();
+        weir__sched_coarse = sched.started_at;
+        weir__debug_read();
+        (void)weir__stack_class(opt ? opt->stack_size : 0, &sched.stack_class);
+        inittrace("environment read");
+        err = weir__os_poll_init();
+        if (err >= 0)
+                err = make_procs(choose_procs(opt));
+        if (err < 0)
+                return err;
+        sched.spin_ns = weir__debug.spin < 0 ? SPIN_NS : weir__debug.spin * 1000;
+        sched.wake_credit = 1;
+        weir__gauge_set(GAUGE_goroutines, gauge_goroutines);
+        weir__gauge_set(GAUGE_procs, gauge_procs);
+        weir__gauge_set(GAUGE_threads, gauge_threads);
+        weir__gauge_set(GAUGE_runq, gauge_runq);
+        weir__gauge_set(GAUGE_stacks_sys, weir__stack_sys);
+        weir__gauge_set(GAUGE_stacks_unguarded, weir__stack_unguarded);
+        weir__dump_init();
+        weir__fault_init();
+        inittrace("processors made");
+        if (!weir__sched_spawn_root(sched.procs[0], run_root, &r, ROOT_STACK))
+                return -ENOMEM;
+        weir__m_give(sched.procs[0], false);
+        inittrace("first thread started");
+        weir__monitor_run();
+        wait_for_others();
+        inittrace("root function returned");
+        return sched.root_result;
+}

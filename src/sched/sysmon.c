@@ -1,0 +1,181 @@
+/* The monitor: the thread that called weir_run, watching the others.
+ *
+ * What    It has no processor. It keeps the coarse clock, wakes a thread for work that has waited
+ *         while a processor is idle, polls when nobody has, answers SIGQUIT, prints schedtrace, and
+ *         finds that all goroutines are asleep. Taking processors from blocked threads and
+ *         preemption belong here too.
+ * States  watching (a futex with a limit), deep asleep (a futex without one, when all is idle for
+ *         some rounds; sched.monitor_deep is then 1 and the next thread that takes a processor
+ *         raises the futex), done (the root function has returned).
+ * Cost    While processors are both busy and idle it wakes every 200 us; else every 10 ms; in a
+ *         process that does nothing, never.
+ * Not     A thread of its own: the caller of weir_run has nothing else to do. */
+#include "sched/state.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+        PERIOD_MIXED = 200 * 1000,
+        PERIOD = 10 * 1000 * 1000,
+        DEEP_AFTER = 20,                /* idle rounds */
+        POLL_LATE = 10 * 1000 * 1000,
+};
+
+void weir__monitor_raise(void)
+{
+        fetch_add_seq(&sched.monitor, 1);
+        weir__os_futex_wake(&sched.monitor, 1);
+}
+
+static bool all_idle(void)
+{
+        return load_seq(&sched.nidle) == sched.nprocs;
+}
+
+/* ---- all goroutines are asleep ---- */
+
+static bool nothing_can_wake(void)
+{
+        bool nothing;
+
+        lock_take(&sched.lock);
+        nothing = all_idle() && !sched.global.count && load_seq(&sched.poller) != POLLER_WORKING &&
+                  !load_seq(&sched.blocked) && !load_seq(&sched.root_done);
+        for (uint32_t i = 0; nothing && i < sched.nprocs; i++)
+                nothing = load_seq(&sched.procs[i]->timer_when) == INT64_MAX &&
+                          weir__runq_empty(sched.procs[i]);
+        lock_drop(&sched.lock);
+        if (!nothing || (weir__sched_hooks.poll_waiters && weir__sched_hooks.poll_waiters()))
+                return false;
+        /* Other threads of the process may send on a channel; TSan keeps one of its own. */
+        return weir__os_thread_count() <= (int)load_seq(&sched.nthreads) + 1 + WEIR_TSAN;
+}
+
+static void report_deadlock(void)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock\n\n");
+        weir__dump_all(&o);
+        _exit(2);
+}
+
+/* ---- rounds ---- */
+
+static void dump_and_exit(void)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__out_print(&o, "SIGQUIT: %llu goroutines on %u processors, %u threads\n\n",
+                        (unsigned long long)(weir__counter_sum(COUNTER_goroutines_started) -
+                                             weir__counter_sum(COUNTER_goroutines_finished)),
+                        sched.nprocs, load_relaxed(&sched.nthreads) + 1);
+        weir__dump_all(&o);
+        _exit(2);
+}
+
+static void wake_late(void)
+{
+        if (!load_relaxed(&sched.nidle) || load_relaxed(&sched.spinning))
+                return;
+        for (uint32_t i = 0; i < sched.nprocs; i++) {
+                struct p *p = sched.procs[i];
+
+                if (load_relaxed(&p->state) != P_RUNNING || weir__runq_empty(p))
+                        continue;
+                weir__counter_shared(COUNTER_late_wakes, 1);
+                weir__sched_wake();
+                return;
+        }
+}
+
+/* Overdue timers of a processor that is busy: let an idle one take them. */
+static void wake_for_timers(int64_t now)
+{
+        for (uint32_t i = 0; i < sched.nprocs; i++)
+                if (load_relaxed(&sched.procs[i]->timer_when) < now) {
+                        weir__sched_wake();
+                        return;
+                }
+}
+
+static void poll_late(int64_t now)
+{
+        struct glist l = { 0 };
+
+        if (load_relaxed(&sched.poller) != POLLER_NONE || now - load_relaxed(&sched.last_poll) < POLL_LATE ||
+            !weir__sched_hooks.poll_waiters || !weir__sched_hooks.poll_waiters())
+                return;
+        store_relaxed(&sched.last_poll, now);
+        if (weir__sched_poll(0, &l)) {
+                weir__global_put_list(&l);
+                weir__sched_wake();
+        }
+}
+
+static void print_trace(int64_t now)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__out_print(&o, "SCHED %lldms: procs=%u idle=%u threads=%u spinning=%u blocked=%u runq=%u [",
+                        (long long)((now - sched.started_at) / 1000000), sched.nprocs,
+                        load_relaxed(&sched.nidle), load_relaxed(&sched.nthreads) + 1,
+                        load_relaxed(&sched.spinning), load_relaxed(&sched.blocked),
+                        load_relaxed(&sched.nglobal));
+        for (uint32_t i = 0; i < sched.nprocs; i++)
+                weir__out_print(&o, "%s%u", i ? " " : "", weir__runq_size(sched.procs[i]));
+        weir__out_print(&o, "] goroutines=%llu\n",
+                        (unsigned long long)(weir__counter_sum(COUNTER_goroutines_started) -
+                                             weir__counter_sum(COUNTER_goroutines_finished)));
+        weir__out_flush(&o);
+}
+
+static int64_t period(void)
+{
+        uint32_t idle = load_relaxed(&sched.nidle);
+
+        return idle && idle < sched.nprocs ? PERIOD_MIXED : PERIOD;
+}
+
+void weir__monitor_run(void)
+{
+        int64_t  trace_every = weir__debug.schedtrace * 1000000, traced = weir__os_now();
+        unsigned idle_rounds = 0;
+        uint64_t switches = 0;
+
+        while (!load_acquire(&sched.root_done)) {
+                uint32_t seen = load_seq(&sched.monitor);
+                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every;
+                int64_t  now;
+
+                if (deep) {
+                        store_seq(&sched.monitor_deep, 1);
+                        deep = all_idle();              /* after the store: see weir__m_take_p */
+                }
+                if (!load_seq(&sched.dump_wanted) && !load_seq(&sched.root_done))
+                        weir__os_futex_wait(&sched.monitor, seen, deep ? -1 : period());
+                if (load_relaxed(&sched.monitor_deep)) {
+                        store_seq(&sched.monitor_deep, 0);
+                        idle_rounds = 0;
+                }
+                now = weir__os_now();
+                store_relaxed(&weir__sched_coarse, now);
+                store_relaxed(&sched.wake_credit, 1);
+                if (load_seq(&sched.dump_wanted))
+                        dump_and_exit();
+                if (trace_every && now - traced >= trace_every) {
+                        traced = now;
+                        print_trace(now);
+                }
+                wake_late();
+                wake_for_timers(now);
+                poll_late(now);
+                if (!all_idle() || weir__counter_sum(COUNTER_switches) != switches) {
+                        switches = weir__counter_sum(COUNTER_switches);
+                        idle_rounds = 0;
+                        continue;
+                }
+                if (++idle_rounds >= 2 && weir__debug.deadlock && nothing_can_wake())
+                        report_deadlock();
+        }
+}

@@ -1,0 +1,209 @@
+/* The mutex.
+ *
+ * What    One word decides; goroutines that must wait stand in a list inside the mutex.
+ * Shape   word (LOCKED, WAITERS, WOKEN, STARVING), a spin word for the list, the list's last record
+ *         (circular: last->next is the first).
+ * States  of the word:
+ *           LOCKED    somebody owns the mutex
+ *           WAITERS   the list is not empty (changed with the list's spin word held)
+ *           WOKEN     one goroutine was woken, or spins, to compete: do not wake another
+ *           STARVING  the mutex is handed from owner to the first waiter; nobody else may take it
+ *         Normal mode: who comes at the right moment gets it, the woken one competes and, when it
+ *         loses, stands first in line again. A waiter that lost for a millisecond turns STARVING on;
+ *         it goes off when a waiter that got it had waited less, or was the last.
+ *         The algorithm is that of Go's sync.Mutex.
+ * Order   The acquire of LOCKED pairs with the release that clears it. A record is its goroutine's
+ *         until it is in the list, then the list's, then its waker's until ready.
+ * Cost    Uncontended: one locked instruction to lock, one to unlock.
+ * Not     Handing over always: each unlock of a contended mutex is then a switch. A futex: it would
+ *         block the thread. */
+#include "sync/sync.h"
+#include "base/lock.h"
+#include "os/os.h"
+
+enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8 };
+enum { SPINS = 4, SPIN_PAUSES = 30, STARVE_NS = 1000 * 1000 };
+
+struct record {
+        struct record *next;
+        struct g      *g;
+        bool           handed;          /* waker: the mutex is yours (STARVING) */
+};
+
+struct mutex {
+        uint32_t       word;            /* atomic */
+        uint32_t       list_lock;       /* spin word */
+        struct record *last;            /* lock: list_lock */
+};
+
+_Static_assert(sizeof(struct mutex) <= sizeof(weir_mutex), "weir_mutex is too small");
+
+static inline struct mutex *open_mutex(weir_mutex *m)
+{
+        return (struct mutex *)(void *)m;
+}
+
+static void push(struct mutex *m, struct record *r, bool first)
+{
+        if (!m->last) {
+                r->next = r;
+                m->last = r;
+                return;
+        }
+        r->next = m->last->next;
+        m->last->next = r;
+        if (!first)
+                m->last = r;
+}
+
+/* Takes the first record out; clears WAITERS with the last one. Called with the list's lock. */
+static struct record *pop(struct mutex *m)
+{
+        struct record *r;
+
+        if (!m->last)
+                return NULL;
+        r = m->last->next;
+        if (r == m->last) {
+                m->last = NULL;
+                __atomic_fetch_and(&m->word, ~(uint32_t)WAITERS, __ATOMIC_RELAXED);
+        } else {
+                m->last->next = r->next;
+        }
+        return r;
+}
+
+/* One step of active waiting: worth it while the owner may be running on another processor. */
+static bool spin(struct mutex *m, uint32_t old, unsigned *spins, bool *awake)
+{
+        if ((old & (LOCKED | STARVING)) != LOCKED || *spins >= SPINS || !weir__sched_may_spin())
+                return false;
+        if (!*awake && (old & (WOKEN | WAITERS)) == WAITERS && cas_relaxed(&m->word, &old, old | WOKEN))
+                *awake = true;
+        for (int i = 0; i < SPIN_PAUSES; i++)
+                weir__spin_pause();
+        ++*spins;
+        return true;
+}
+
+/* Stands in line unless the mutex became free. Answers whether it waited. */
+static bool stand_in_line(struct mutex *m, struct record *r, bool first, bool starving, bool awake)
+{
+        uint32_t old;
+
+        word_take(&m->list_lock);
+        old = load_relaxed(&m->word);
+        do {
+                if (!(old & (LOCKED | STARVING))) {
+                        word_drop(&m->list_lock);
+                        return false;
+                }
+        } while (!cas_relaxed(&m->word, &old,
+                              (old & ~(uint32_t)(awake ? WOKEN : 0)) | WAITERS |
+                                      (starving && (old & LOCKED) ? STARVING : 0)));
+        r->handed = false;
+        push(m, r, first);
+        weir__sched_park_begin(r->g, WHY_MUTEX, m);
+        word_drop(&m->list_lock);
+        weir__count(mutex_parks, 1);
+        weir__sched_park(r->g);
+        return true;
+}
+
+/* The mutex was handed to this goroutine: STARVING keeps all others away until LOCKED is set. */
+static void accept_hand(struct mutex *m, bool starving)
+{
+        uint32_t old = load_relaxed(&m->word), new;
+
+        do {
+                check((old & (LOCKED | STARVING)) == STARVING);
+                new = old | LOCKED;
+                if (!starving || !(old & WAITERS))
+                        new &= ~(uint32_t)STARVING;
+        } while (!cas_acquire(&m->word, &old, new));
+}
+
+static slowpath void lock_slow(struct mutex *m, struct g *g)
+{
+        struct record r = { .g = g };
+        int64_t       since = 0;
+        bool          waited = false, starving = false, awake = false;
+        unsigned      spins = 0;
+
+        for (;;) {
+                uint32_t old = load_relaxed(&m->word);
+
+                if (spin(m, old, &spins, &awake))
+                        continue;
+                if (!(old & (LOCKED | STARVING))) {
+                        if (cas_acquire(&m->word, &old, (old | LOCKED) & ~(uint32_t)(awake ? WOKEN : 0)))
+                                return;
+                        continue;
+                }
+                if (!since)
+                        since = weir__os_now();
+                if (!stand_in_line(m, &r, waited, starving, awake))
+                        continue;
+                waited = true;
+                starving = starving || weir__os_now() - since > STARVE_NS;
+                if (r.handed) {
+                        accept_hand(m, starving);
+                        return;
+                }
+                awake = true;
+                spins = 0;
+        }
+}
+
+void weir_mutex_lock(weir_mutex *pub)
+{
+        struct mutex *m = open_mutex(pub);
+        uint32_t      free_ = 0;
+
+        if (likely(cas_acquire(&m->word, &free_, LOCKED)))
+                return;
+        lock_slow(m, weir__sched_need_g("weir_mutex_lock"));
+}
+
+bool weir_mutex_try_lock(weir_mutex *pub)
+{
+        struct mutex *m = open_mutex(pub);
+        uint32_t      old = load_relaxed(&m->word);
+
+        return !(old & (LOCKED | STARVING)) && cas_acquire(&m->word, &old, old | LOCKED);
+}
+
+static slowpath void unlock_slow(struct mutex *m, uint32_t old)
+{
+        struct record *r;
+
+        if (!(old & LOCKED)) {
+                fetch_add_relaxed(&m->word, LOCKED);
+                weir__panic("unlock of unlocked mutex %p", (void *)m);
+        }
+        old -= LOCKED;
+        if (!(old & STARVING))
+                do {
+                        if (!(old & WAITERS) || (old & (LOCKED | WOKEN | STARVING)))
+                                return;
+                } while (!cas_relaxed(&m->word, &old, old | WOKEN));
+        word_take(&m->list_lock);
+        r = pop(m);
+        if (!r) {                               /* the last waiter got it while we looked */
+                __atomic_fetch_and(&m->word, ~(uint32_t)WOKEN, __ATOMIC_RELAXED);
+                word_drop(&m->list_lock);
+                return;
+        }
+        r->handed = old & STARVING;
+        word_drop(&m->list_lock);
+        weir__sched_ready(r->g);
+}
+
+void weir_mutex_unlock(weir_mutex *pub)
+{
+        struct mutex *m = open_mutex(pub);
+        uint32_t      old = __atomic_fetch_sub(&m->word, LOCKED, __ATOMIC_RELEASE);
+
+        if (unlikely(old != LOCKED))
+                unlock_slow(m, old);
+}

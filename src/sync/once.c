@@ -1,0 +1,93 @@
+/* Once.
+ *
+ * What    One word: 0 not yet, 1 running, a list of waiting goroutines with bit 0 set while running,
+ *         2 done.
+ * States  not yet -> running   the first caller      running -> done   the same, by one exchange that
+ *         also takes the list; it never touches the word again, so the memory may go then.
+ * Order   The exchange to done (release) pairs with the acquire load of the fast path.
+ * Cost    Done: a load.
+ * Not     A cleanup handler to mark it done when the function panics: it would make every program
+ *         link the compiler's unwinder. The panic is caught and raised again instead, and only
+ *         where somebody outside would catch it: else it ends the program on the spot, with the
+ *         whole stack in its trace. */
+#include "sync/sync.h"
+#include <weir/go.h>
+
+enum { NOT_YET, RUNNING, DONE };
+
+struct record {
+        uintptr_t next;                 /* the word as it was found */
+        struct g *g;
+};
+
+struct call {
+        void (*fn)(void *);
+        void *arg;
+};
+
+static void run_call(void *p)
+{
+        struct call *c = p;
+
+        c->fn(c->arg);
+}
+
+static void finish(uint64_t *word)
+{
+        uintptr_t w = __atomic_exchange_n(word, DONE, __ATOMIC_ACQ_REL);
+
+        while (w != RUNNING) {
+                struct record *r = (struct record *)(w & ~(uintptr_t)1);
+
+                w = r->next;
+                weir__sched_ready(r->g);
+        }
+}
+
+static void run(uint64_t *word, void (*fn)(void *arg), void *arg, struct g *g)
+{
+        struct call     c = { fn, arg };
+        weir_panic_info info;
+
+        if (!g->protect) {
+                fn(arg);
+                finish(word);
+                return;
+        }
+        if (weir_protect(run_call, &c, &info) < 0) {
+                finish(word);
+                weir__panic_again(&info);
+        }
+        finish(word);
+}
+
+static slowpath void wait(uint64_t *word, uint64_t old, struct g *g)
+{
+        struct record r = { .g = g };
+
+        weir__sched_park_begin(g, WHY_ONCE, word);
+        do {
+                if (old == DONE) {
+                        weir__sched_park_cancel(g);
+                        return;
+                }
+                r.next = old;
+        } while (!cas_seq(word, &old, (uintptr_t)&r | 1));
+        weir__sched_park(g);
+}
+
+void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg)
+{
+        uint64_t *word = &o->state_[0], old = NOT_YET;
+        struct g *g;
+
+        if (likely(load_acquire(word) == DONE))
+                return;
+        g = weir__sched_need_g("weir_once_do");
+        if (!fn)
+                weir__panic("weir_once_do: the function is NULL");
+        if (cas_seq(word, &old, RUNNING))
+                run(word, fn, arg, g);
+        else
+                wait(word, old, g);
+}

@@ -1,0 +1,118 @@
+/* The wait group.
+ *
+ * What    A counter and the goroutines that wait for it to become 0.
+ * Shape   one word: counter in the low half (signed), waiters in the high half; one list.
+ * States  Waiting: the goroutine has raised the number of waiters and is pushing its record, or has.
+ *         Who brings the counter to 0 with waiters > 0 owns both words until it has readied the last
+ *         one; with waiters == 0 it never touches the group again, so a goroutine that finds the
+ *         counter at 0 may return and let the group's memory go.
+ * Order   The counter's release (done) pairs with the acquire of who waited.
+ * Cost    add, done: one locked instruction. */
+#include "sync/sync.h"
+#include "os/os.h"
+
+struct record {
+        struct record *next;
+        struct g      *g;
+};
+
+struct wg {
+        uint64_t       word;            /* atomic: waiters << 32 | (uint32_t)counter */
+        struct record *list;            /* atomic: pushed by waiters, emptied by the last done */
+};
+
+_Static_assert(sizeof(struct wg) <= sizeof(weir_wg), "weir_wg is too small");
+
+static inline struct wg *open_wg(weir_wg *wg)
+{
+        return (struct wg *)(void *)wg;
+}
+
+static inline int32_t counter(uint64_t word)
+{
+        return (int32_t)(uint32_t)word;
+}
+
+/* Adds to the low half without a carry into the high one. */
+static inline uint64_t plus(uint64_t word, int32_t delta)
+{
+        return (word & ~UINT64_C(0xffffffff)) | ((uint32_t)word + (uint32_t)delta);
+}
+
+/* Wakes all n: a waiter that has announced itself is about to push its record if it has not yet. */
+static slowpath void wake_all(struct wg *wg, uint32_t n)
+{
+        struct record *all = NULL, *r, *next;
+        uint32_t       got = 0, rounds = 0;
+
+        while (got < n) {
+                r = exchange_acquire(&wg->list, NULL);  /* pairs with the release of the push */
+                for (; r; r = next) {
+                        next = r->next;
+                        r->next = all;
+                        all = r;
+                        got++;
+                }
+                if (got < n && rounds++ < 100)
+                        weir__spin_pause();
+                else if (got < n)
+                        weir__os_yield();
+        }
+        store_release(&wg->word, 0);
+        for (r = all; r; r = next) {
+                next = r->next;
+                weir__sched_ready(r->g);
+        }
+}
+
+void weir_wg_add(weir_wg *pub, int delta)
+{
+        struct wg *wg = open_wg(pub);
+        uint64_t   old = load_relaxed(&wg->word);
+
+        do {
+                int32_t now;
+
+                if (__builtin_add_overflow(counter(old), delta, &now) || now < 0)
+                        weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub,
+                                    counter(old), delta);
+        } while (!cas_seq(&wg->word, &old, plus(old, delta)));
+        if (counter(old) + delta == 0 && old >> 32)
+                wake_all(wg, (uint32_t)(old >> 32));
+}
+
+void weir_wg_done(weir_wg *wg)
+{
+        weir_wg_add(wg, -1);
+}
+
+void weir_wg_wait(weir_wg *pub)
+{
+        struct wg    *wg = open_wg(pub);
+        struct record r = { .g = weir__sched_need_g("weir_wg_wait") };
+        uint64_t      old = load_acquire(&wg->word);    /* pairs with done's release */
+
+        do {
+                if (!counter(old))
+                        return;
+        } while (!cas_seq(&wg->word, &old, old + (UINT64_C(1) << 32)));
+        weir__sched_park_begin(r.g, WHY_WG, wg);
+        r.next = load_relaxed(&wg->list);
+        while (!cas_release(&wg->list, &r.next, &r))
+                ;
+        weir__sched_park(r.g);
+}
+
+static void done(void *wg)
+{
+        weir_wg_done(wg);
+}
+
+void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_t size)
+{
+        weir__sched_need_g("weir_wg_go");
+        if (!entry)
+                weir__panic("weir_wg_go: the function is NULL");
+        weir_wg_add(wg, 1);
+        weir__sched_spawn(entry, args, size, 0, NULL, done, wg);
+}
