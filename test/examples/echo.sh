@@ -1,7 +1,8 @@
 #!/bin/bash
-# The echo server gives back what it gets, to several clients at once, and says why it cannot listen.
+# The echo server gives back what it gets, to several clients at once, or says why it does not listen.
 #
 #       echo.sh PROGRAM
+# shellcheck source=server.sh
 . "$(dirname "$0")/server.sh"
 
 start "$1" 127.0.0.1:0

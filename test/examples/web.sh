@@ -2,6 +2,7 @@
 # The web server speaks HTTP/1.1 as it says, and shows nothing from outside its directory.
 #
 #       web.sh PROGRAM [WITH...]        WITH: a command that starts the program
+# shellcheck source=server.sh
 . "$(dirname "$0")/server.sh"
 
 program=$1

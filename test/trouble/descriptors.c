@@ -1,5 +1,4 @@
 /* The server's descriptors are used up: it says so, waits, and every client gets its answer. */
-#define _GNU_SOURCE
 #include "trouble.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
 /* See trouble.h. */
-#define _GNU_SOURCE
 #include "trouble.h"
 
 #include <arpa/inet.h>
