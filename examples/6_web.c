@@ -1,6 +1,6 @@
 /* A web server for static files: HTTP/1.1, one goroutine per connection.
  *
- *      weir run -lhttp_parser examples/6_web.c -- docs 127.0.0.1:8080
+ *      weir run examples/6_web.c -lhttp_parser -- docs 127.0.0.1:8080
  *
  * A connection is a plain loop: read a request, answer it, again. Who waits is parked, so thousands
  * of idle clients cost memory and no thread. A client owns one buffer each way and nothing is

@@ -268,6 +268,12 @@ size_t server_said(const char *text)
         return n;
 }
 
+static void check_sanitizer(void)
+{
+        if (server_said("Sanitizer") > 0 || server_said("runtime error:") > 0)
+                die("a sanitizer complains about the server");
+}
+
 void server_settle(int connections)
 {
         for (int i = 0; i < 500 && server_descriptors() != descriptors + connections; i++)
@@ -281,14 +287,14 @@ void server_stop(void)
 {
         int status;
 
+        check_sanitizer();                      /* its helper has descriptors of its own */
         server_settle(0);
         if (waitpid(server, &status, WNOHANG) != 0) {
                 server = 0;
                 die("the server ended by itself, wait status %#x", (unsigned)status);
         }
         end_server(SIGTERM);
-        if (server_said("Sanitizer") > 0 || server_said("runtime error:") > 0)
-                die("a sanitizer complains about the server");
+        check_sanitizer();
         remove_files();
 }
 
@@ -425,10 +431,10 @@ void ask_echo(int fd, size_t size)
 
 /* ---- the friend ---- */
 
-static pthread_t   friend;
-static bool        friend_echoes, friend_reconnects;
-static atomic_bool friend_done;
-static size_t      friend_count;
+static pthread_t     friend;
+static bool          friend_echoes, friend_reconnects;
+static atomic_bool   friend_done;
+static atomic_size_t friend_count;
 
 static void greet(int fd)
 {
@@ -467,6 +473,8 @@ void friend_start(bool echo, bool reconnects)
         friend_reconnects = reconnects;
         if (pthread_create(&friend, NULL, be_friend, NULL) != 0)
                 die("no thread for the friend");
+        while (friend_count == 0)               /* connected before the trouble begins */
+                nap(0.001);
 }
 
 void friend_stop(void)
