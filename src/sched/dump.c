@@ -44,13 +44,18 @@ struct name {
 
 static struct name names[NAMES];                /* lock: dump_lock */
 
-/* The function that weir_task makes around the user's carries a suffix; the dump shows his name. */
-static void strip_entry(char *name)
+/* Turns a symbol into the name that the user wrote: weir_task and WEIR_MAIN put a function around his,
+ * and compilers split functions and mark the parts. */
+static void clean_name(char *name)
 {
-        size_t n = strlen(name), k = sizeof "_entry_" - 1;
+        size_t n, k = sizeof "_entry_" - 1;
 
+        name[strcspn(name, ".")] = 0;
+        n = strlen(name);
         if (n > k && !strcmp(name + n - k, "_entry_"))
                 name[n - k] = 0;
+        if (!strcmp(name, "weir_root_"))
+                memcpy(name, "WEIR_MAIN", sizeof "WEIR_MAIN");
 }
 
 static const struct name *look_up(const void *pc, bool lines)
@@ -72,7 +77,7 @@ static const struct name *look_up(const void *pc, bool lines)
                         n->known = true;
                 }
         }
-        strip_entry(n->sym.function);
+        clean_name(n->sym.function);
         return n;
 }
 
@@ -82,7 +87,7 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
 
         if (!weir__os_symbol_find((const void *)(uintptr_t)g->fn, buf, size, &offset))
                 return "?";
-        strip_entry(buf);
+        clean_name(buf);
         return buf;
 }
 
@@ -91,6 +96,29 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
 static bool internal(const char *function)
 {
         return !strncmp(function, "weir__", 6);
+}
+
+static bool public_call(const char *function)
+{
+        return !strncmp(function, "weir_", 5) && !internal(function);
+}
+
+/* The frame to begin with: the runtime's call that the program made, not what it does inside.
+ * Answers how many frames to pass over. */
+static int frames_inside(const struct regs *regs, bool after_call, bool lines)
+{
+        enum { LOOK = 12 };
+        struct walk w;
+        int         n = 0;
+
+        weir__arch_walk_start(&w, regs, after_call);
+        do {
+                const struct name *name = look_up(weir__arch_walk_pc(&w), lines);
+
+                if (name->known && public_call(name->sym.function))
+                        return n;
+        } while (++n < LOOK && weir__arch_walk_next(&w));
+        return 0;
 }
 
 /* Whether asking libdw for lines is safe: not when the stack stands in libc, whose malloc it needs. */
@@ -108,13 +136,16 @@ static void print_stack(struct out *o, const struct regs *regs, bool after_call,
 {
         const char *level = getenv("WEIR_TRACEBACK");
         bool        system = level && !strcmp(level, "system"), lines = lines_are_safe(regs, after_call);
+        int         skip = system || from ? 0 : frames_inside(regs, after_call, lines), frames = 0;
         struct walk w;
-        int         frames = 0;
 
         weir__arch_walk_start(&w, regs, after_call);
         do {
                 const struct name *n = look_up(weir__arch_walk_pc(&w), lines);
                 struct os_image    image;
+
+                if (skip-- > 0)
+                        continue;
 
                 if (from && (uintptr_t)from != w.regs.r[ARCH_PC])
                         continue;
@@ -168,7 +199,9 @@ static void print_foot(struct out *o, const struct g *g)
 {
         char name[128];
 
-        if (g->starter_id)
+        if (g->fn == weir__sched_run_root)
+                weir__out_print(o, "        the root goroutine\n");
+        else if (g->starter_id)
                 weir__out_print(o, "        entry %s, started by goroutine %llu\n",
                                 weir__dump_entry_name(g, name, sizeof name),
                                 (unsigned long long)g->starter_id);

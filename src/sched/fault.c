@@ -77,6 +77,6 @@ void weir__fault_init(void)
         if (old_urg.sa_handler == SIG_DFL)
                 old_urg.sa_handler = SIG_IGN;           /* what the default of SIGURG means */
         weir__os_signal_install(SIGQUIT, on_quit, &old_quit);
-        if (old_quit.sa_handler != SIG_DFL)
-                (void)sigaction(SIGQUIT, &old_quit, NULL);      /* ignored (nohup) or the program's */
+        if (old_quit.sa_handler != SIG_DFL && old_quit.sa_handler != SIG_IGN)
+                (void)sigaction(SIGQUIT, &old_quit, NULL);      /* the program has its own use for it */
 }

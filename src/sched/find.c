@@ -65,7 +65,7 @@ static struct g *poll_now(struct p *p)
         struct glist l = { 0 };
         struct g    *g;
 
-        if (!weir__sched_hooks.poll_waiters || !weir__sched_hooks.poll_waiters())
+        if (!weir__sched_hooks.poll_open || !weir__sched_hooks.poll_open())
                 return NULL;
         if (!weir__sched_poll(0, &l))
                 return NULL;

@@ -118,8 +118,12 @@ struct sched_hooks {
          * out of their parking place, whose state is still PARKED. */
         void (*poll_event)(void *data, unsigned what, struct glist *ready);
 
-        /* net: goroutines parked on descriptors. Called from any thread. */
-        unsigned (*poll_waiters)(void);
+        /* net: whether any descriptor is watched, so that looking at the poller makes sense.
+         * Called from any thread. */
+        bool (*poll_open)(void);
+
+        /* net: whether any goroutine is parked on a descriptor. Called by the monitor. */
+        bool (*poll_parked)(void);
 
         /* time: runs the timers of p that are due at now. Called by a thread with a processor (p or
          * another), on the scheduler's stack; must not park. Answers how many ran. */

@@ -186,6 +186,7 @@ struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, siz
         san_born(g);
         g->fn = fn;
         g->arg = arg;
+        store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, (void *)ALIGN_DOWN((uintptr_t)g->stack.high, 16),
                                 weir__sched_first_frame, g);
         store_relaxed(&g->id, new_id(p));

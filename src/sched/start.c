@@ -98,7 +98,7 @@ static int make_procs(unsigned n)
 }
 
 /* The root goroutine: its end is the end of the program. */
-static void run_root(void *arg)
+void weir__sched_run_root(void *arg)
 {
         struct root *r = arg;
 
@@ -148,7 +148,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__dump_init();
         weir__fault_init();
         inittrace("processors made");
-        if (!weir__sched_spawn_root(sched.procs[0], run_root, &r, ROOT_STACK))
+        if (!weir__sched_spawn_root(sched.procs[0], weir__sched_run_root, &r, ROOT_STACK))
                 return -ENOMEM;
         weir__m_give(sched.procs[0], false);
         inittrace("first thread started");

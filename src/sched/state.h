@@ -94,6 +94,7 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size);
 
 /* ---- spawn.c ---- */
 void weir__sched_first_frame(void *g);
+void weir__sched_run_root(void *root);
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- fault.c ---- */

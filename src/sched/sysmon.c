@@ -45,7 +45,7 @@ static bool nothing_can_wake(void)
                 nothing = load_seq(&sched.procs[i]->timer_when) == INT64_MAX &&
                           weir__runq_empty(sched.procs[i]);
         lock_drop(&sched.lock);
-        if (!nothing || (weir__sched_hooks.poll_waiters && weir__sched_hooks.poll_waiters()))
+        if (!nothing || (weir__sched_hooks.poll_parked && weir__sched_hooks.poll_parked()))
                 return false;
         /* Other threads of the process may send on a channel; TSan keeps one of its own. */
         return weir__os_thread_count() <= (int)load_seq(&sched.nthreads) + 1 + WEIR_TSAN;
@@ -104,7 +104,7 @@ static void poll_late(int64_t now)
         struct glist l = { 0 };
 
         if (load_relaxed(&sched.poller) != POLLER_NONE || now - load_relaxed(&sched.last_poll) < POLL_LATE ||
-            !weir__sched_hooks.poll_waiters || !weir__sched_hooks.poll_waiters())
+            !weir__sched_hooks.poll_open || !weir__sched_hooks.poll_open())
                 return;
         store_relaxed(&sched.last_poll, now);
         if (weir__sched_poll(0, &l)) {
