@@ -40,7 +40,7 @@ test: all
 endif
 test:
 	@tools/deps test
-	@cmake --preset $(preset) -DWEIR_TESTS=ON
+	@cmake --preset $(preset) -DWEIR_TESTS=ON >/dev/null
 	@cmake --build $(build) --target tests $(jobs)
 	@ctest --test-dir $(build) --output-on-failure $(jobs) $(scope) $(if $(TEST),-R '$(TEST)')
 

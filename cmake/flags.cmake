@@ -14,6 +14,12 @@ set(WEIR_WARNINGS -Wall -Wextra -Wpedantic -Wshadow)
 # -fexceptions: panics unwind through C frames.
 add_compile_options(-fexceptions)
 
+# With -flto among the user's flags, libweir.a keeps machine code beside gcc's own format, so that
+# any compiler can link it.
+if(CMAKE_C_FLAGS MATCHES "-flto" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        add_compile_options(-ffat-lto-objects)
+endif()
+
 if(WEIR_SANITIZE)
         if(NOT WEIR_SANITIZE MATCHES "^(address|thread|undefined)$")
                 message(FATAL_ERROR "WEIR_SANITIZE is address, thread or undefined, "

@@ -21,7 +21,9 @@ configure_package_config_file(cmake/weirConfig.cmake.in weirConfig.cmake
         INSTALL_DESTINATION "${package_dir}")
 # Before 1.0 a new minor version may break programs.
 write_basic_package_version_file(weirConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES "${PROJECT_BINARY_DIR}/weirConfig.cmake" "${PROJECT_BINARY_DIR}/weirConfigVersion.cmake"
+install(FILES
+        "${PROJECT_BINARY_DIR}/weirConfig.cmake"
+        "${PROJECT_BINARY_DIR}/weirConfigVersion.cmake"
         DESTINATION "${package_dir}")
 
 file(RELATIVE_PATH prefix_from_pc "/${pkgconfig_dir}" "/")

@@ -80,8 +80,8 @@ void           hasher_hash(struct hasher *h, struct hash value);
 void           hasher_stat(struct hasher *h, const char *path); /* name, size and times */
 struct hash    hasher_result(struct hasher *h);
 
-/* Hashes what is in the file; false: errno says why. *timed, unless NULL, tells whether the text asks
- * for the time of its compilation. */
+/* Hashes what is in the file; false: errno says why. *timed, unless NULL, tells whether the text
+ * asks for the time of its compilation. */
 bool hash_file(const char *path, struct hash *ret, bool *timed);
 
 /* ---- deps.c: what a program was made of ---- */

@@ -58,7 +58,7 @@ static bool wants_value(const char *flag)
 {
         static const char *const flags[] = {
                 "-I", "-L", "-l", "-D", "-U", "-u", "-x", "-z", "-T", "-include", "-imacros",
-                "-isystem", "-iquote", "-idirafter", "-iprefix", "-isysroot", "--sysroot", "--param",
+                "-isystem", "-iquote", "-idirafter", "-isysroot", "--sysroot", "--param",
                 "-Xlinker", "-Xpreprocessor", "-Xassembler", "-Xclang", "-mllvm", "-target",
         };
 
@@ -243,7 +243,8 @@ static struct hash program_key(const struct program *p, bool *timed)
 
 /* ---- messages of the compiler ---- */
 
-/* Writes the text of fd from *at on to standard error, without its colours if that is no terminal. */
+/* Writes the text of fd from *at on to standard error; without its colours if that is no
+ * terminal. */
 static void show(int fd, off_t *at)
 {
         bool    plain = !isatty(STDERR_FILENO), escape = false;

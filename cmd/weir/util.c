@@ -124,8 +124,8 @@ char *find_command(const char *name)
                 return access(name, X_OK) == 0 ? format("%s", name) : NULL;
         for (path = path ? path : "/usr/bin:/bin"; ; path = end + 1) {
                 end = strchrnul(path, ':');
-                file = format("%.*s/%s", end > path ? (int)(end - path) : 1, end > path ? path : ".",
-                              name);
+                file = format("%.*s/%s", end > path ? (int)(end - path) : 1,
+                              end > path ? path : ".", name);
                 if (stat(file, &st) == 0 && S_ISREG(st.st_mode) && access(file, X_OK) == 0)
                         return file;
                 free(file);

@@ -146,7 +146,7 @@ WEIR_API void weir_dump(FILE *out);
 /* What weir_protect tells about a panic. */
 typedef struct weir_panic_info {
         char     message[256];  /* cut off if longer */
-        void    *pc;            /* where weir_panic was called, or the instruction that faulted */
+        void    *pc;            /* where it happened */
         uint64_t reserved[4];
 } weir_panic_info;
 
@@ -162,8 +162,8 @@ WEIR_API WEIR_NORETURN void weir_panic(const char *fmt, ...) WEIR_PRINTF(1, 2);
 
 /* Calls fn(arg) and catches its panic: 0, or WEIR_EPANIC with *ret filled.
  *
- * Catches what weir_panic was called for in fn and below, on this goroutine alone, and the faults
- * that weir turns into panics. ret may be NULL and is left alone on success.
+ * Catches what panics in fn and below, on this goroutine alone; a goroutine that fn starts has to
+ * protect itself. ret may be NULL and is left alone on success.
  *
  * Parks: if fn does.  From: goroutine.  Fails: WEIR_EPANIC (fn panicked).  Panics: fn is NULL. */
 WEIR_API int weir_protect(void (*fn)(void *arg), void *arg, weir_panic_info *ret);
