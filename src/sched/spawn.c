@@ -32,7 +32,7 @@ static _Noreturn void finish(struct g *g)
         } else {
                 lock_take(&sched.lock);
                 g->next = sched.dead[g->stack.class];
-                sched.dead[g->stack.class] = g;
+                store_relaxed(&sched.dead[g->stack.class], g);
                 lock_drop(&sched.lock);
         }
         next = weir__sched_pick(m);
@@ -61,11 +61,11 @@ static struct g *refill(struct p *p, uint32_t class)
         lock_take(&sched.lock);
         g = sched.dead[class];
         if (g) {
-                sched.dead[class] = g->next;
+                store_relaxed(&sched.dead[class], g->next);
                 while (class == sched.stack_class && p->ndead < G_CACHE / 2 && sched.dead[class]) {
                         struct g *more = sched.dead[class];
 
-                        sched.dead[class] = more->next;
+                        store_relaxed(&sched.dead[class], more->next);
                         more->next = p->dead;
                         p->dead = more;
                         p->ndead++;

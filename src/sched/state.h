@@ -21,7 +21,7 @@ struct scheduler {
         struct m    *idle_m;            /* lock: sched: asleep on m->wake */
         struct glist global;            /* lock: sched */
         uint32_t     nglobal;           /* atomic; lock: sched to write */
-        struct g    *dead[33];          /* lock: sched: recycled goroutines by stack class */
+        struct g    *dead[33];          /* atomic; lock: sched to write: recycled goroutines */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
 
