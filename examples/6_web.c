@@ -504,7 +504,7 @@ static bool redirect(struct client *c, struct span url)
 
 static bool answer_file(struct client *c)
 {
-        char                   path[PATH_MAX + sizeof "index.html"];
+        char                   path[PATH_MAX];
         struct http_parser_url u;
         struct span            url = { "", 0 };
         struct stat            st;
@@ -524,7 +524,7 @@ static bool answer_file(struct client *c)
                                      u.field_data[UF_PATH].len };
         while (url.len > 0 && *url.at == '/')
                 url.at++, url.len--;
-        status = decode_path(url, path, PATH_MAX);
+        status = decode_path(url, path, sizeof path - strlen("index.html"));
         if (status != 0)
                 return answer_status(c, status, "");
         if (path[strlen(path) - 1] == '/')

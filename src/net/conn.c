@@ -81,6 +81,37 @@ static void need_conn(const weir_conn *c, const char *call)
 
 /* ---- read ---- */
 
+static ssize_t read_once(struct desc *d, void *buf, size_t len)
+{
+        struct side *s = &d->read;
+        ssize_t      n;
+        int          left;
+
+        if (d->inq) {
+                n = weir__os_recv_left(d->fd, buf, len, &left);
+                s->drained = n > 0 && !left;
+                return n;
+        }
+        if (d->socket)
+                n = weir__os_recv(d->fd, buf, len);
+        else if ((n = read(d->fd, buf, len)) < 0)
+                n = -weir__os_errno_get();
+        if (n >= 0) {
+                s->full = n > 0 && (size_t)n == len;
+                s->drained = n > 0 && !s->full && d->stream;
+        }
+        return n;
+}
+
+/* A read that filled its buffer, and then nothing: this connection's messages are as long as the
+ * caller expects, and a full buffer will not tell that it was the last. Ask TCP from now on. */
+static void learn(struct desc *d)
+{
+        if (d->read.full && d->stream)
+                d->inq = weir__os_recv_left_enable(d->fd);
+        d->read.full = false;
+}
+
 static ssize_t read_some(struct desc *d, void *buf, size_t len)
 {
         struct side *s = &d->read;
@@ -93,16 +124,13 @@ static ssize_t read_some(struct desc *d, void *buf, size_t len)
                 if (r < 0)
                         return r;
                 s->drained = false;
-                n = read(d->fd, buf, len);
-                if (n >= 0) {
-                        s->drained = d->stream && n > 0 && (size_t)n < len;
-                        return n;
-                }
-                r = weir__os_errno_get();
-                if (r == EINTR)
+                n = read_once(d, buf, len);
+                if (n == -EINTR)
                         continue;
-                if (r != EAGAIN)
-                        return -r;
+                if (n != -EAGAIN)
+                        return n;
+                if (!wait)
+                        learn(d);
                 wait = true;
         }
 }
@@ -146,8 +174,7 @@ static ssize_t write_quietly(int fd, const void *buf, size_t len)
         if (n < 0 && err == EPIPE && !was_pending)
                 sigtimedwait(&pipe_set, NULL, &(struct timespec){ 0 });
         pthread_sigmask(SIG_SETMASK, &old, NULL);
-        weir__os_errno_set(err);
-        return n;
+        return n < 0 ? -err : n;
 }
 
 static ssize_t write_all(struct desc *d, const char *buf, size_t len)
@@ -157,7 +184,7 @@ static ssize_t write_all(struct desc *d, const char *buf, size_t len)
         int          r = weir__desc_usable(s);
 
         while (r >= 0 && done < len) {
-                ssize_t n = d->socket ? send(d->fd, buf + done, len - done, MSG_NOSIGNAL)
+                ssize_t n = d->socket ? weir__os_send(d->fd, buf + done, len - done)
                                       : write_quietly(d->fd, buf + done, len - done);
 
                 if (n >= 0) {
@@ -165,7 +192,7 @@ static ssize_t write_all(struct desc *d, const char *buf, size_t len)
                         r = weir__desc_usable(s);
                         continue;
                 }
-                r = -weir__os_errno_get();
+                r = (int)n;
                 if (r == -EAGAIN)
                         r = weir__desc_wait(s, WHY_WRITE);
                 else if (r == -EINTR)

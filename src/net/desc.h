@@ -15,6 +15,7 @@ struct side {
         uintptr_t    waiter;    /* atomic: see States in poll.c */
         uint32_t     expired;   /* atomic: the deadline has passed */
         bool         drained;   /* turn: the last call took all there was; wait before the next */
+        bool         full;      /* turn: the last read filled its buffer */
         weir_mutex   turn;      /* held by the goroutine whose call it is */
         struct timer deadline;  /* lock: desc */
         struct desc *desc;      /* const */
@@ -26,6 +27,7 @@ struct desc {
         uint32_t    hangup;     /* atomic: the other end is gone: no drained guess any more */
         bool        stream;     /* const while open: a stream socket, where short means drained */
         bool        socket;     /* const while open */
+        bool        inq;        /* read turn: TCP tells with each read what is left */
         struct lock lock;       /* deadlines */
         struct side read, write;
         void      (*release)(struct desc *d);   /* const: the last user has left */

@@ -17,7 +17,8 @@
  *         nothing and the wait is not lost.
  * Cost    An echo of a message is one read, one write and its share of one epoll_wait: a short read
  *         from a stream socket has emptied it, so the next read waits first instead of asking the
- *         kernel only to hear EAGAIN. Go asks. A hang-up ends the guessing, for after one the
+ *         kernel only to hear EAGAIN. Go asks. Where messages fill the caller's buffer exactly, TCP
+ *         is asked to say what is left (conn.c). A hang-up ends the guessing, for after one the
  *         kernel makes no further edges.
  * Not     One waiter list per direction: turns are needed anyway, so that a long write is not cut by
  *         another. Removing from epoll at close: closing does it, but for duplicates, see there. */
@@ -199,6 +200,7 @@ static void open_side(struct desc *d, struct side *s)
         store_seq(&s->waiter, NONE);
         store_relaxed(&s->expired, 0);
         s->drained = false;
+        s->full = false;
         s->desc = d;
 }
 
@@ -211,6 +213,7 @@ int weir__desc_open(struct desc *d, int fd, void (*release)(struct desc *d))
         d->fd = fd;
         d->socket = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
         d->stream = d->socket && type == SOCK_STREAM;
+        d->inq = false;
         d->release = release;
         store_relaxed(&d->hangup, 0);
         open_side(d, &d->read);

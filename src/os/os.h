@@ -87,6 +87,19 @@ int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *), struc
  * old handler, or puts the default back and raises it again. */
 void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct sigaction *old);
 
+/* ---- sockets ---- */
+
+/* One non-blocking transfer; bytes or -errno. Not points of thread cancellation, unlike the C
+ * library's, which pays two locked instructions for being one. weir__os_send never raises SIGPIPE. */
+ssize_t weir__os_recv(int fd, void *buf, size_t len);
+ssize_t weir__os_send(int fd, const void *buf, size_t len);
+
+/* The same as recv, and *ret_left is what TCP still has to read. */
+ssize_t weir__os_recv_left(int fd, void *buf, size_t len, int *ret_left);
+
+/* Makes weir__os_recv_left work for fd. False: no TCP, or a kernel before 4.18. */
+bool weir__os_recv_left_enable(int fd);
+
 /* ---- poller ---- */
 
 enum { OS_POLL_READ = 1, OS_POLL_WRITE = 2, OS_POLL_HANGUP = 4 };

@@ -85,7 +85,7 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
 {
         size_t offset;
 
-        if (!weir__os_symbol_find((const void *)(uintptr_t)g->fn, buf, size, &offset))
+        if (!weir__os_symbol_find((const void *)(uintptr_t)load_relaxed(&g->fn), buf, size, &offset))
                 return "?";
         clean_name(buf);
         return buf;
@@ -184,10 +184,11 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
 {
         static const char *const states[] = { "dead", "runnable", "running", "parked", "blocking call" };
         const void *on = load_relaxed(&g->wait_on);
+        const char *name = load_relaxed(&g->name);
 
         weir__out_print(o, "goroutine %llu", (unsigned long long)load_relaxed(&g->id));
-        if (g->name)
-                weir__out_print(o, " \"%s\"", g->name);
+        if (name)
+                weir__out_print(o, " \"%s\"", name);
         weir__out_print(o, " [%s", state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
         if (state == G_PARKED && on)
                 weir__out_print(o, " %p", on);
@@ -199,12 +200,12 @@ static void print_foot(struct out *o, const struct g *g)
 {
         char name[128];
 
-        if (g->fn == weir__sched_run_root)
+        if (load_relaxed(&g->fn) == weir__sched_run_root)
                 weir__out_print(o, "        the root goroutine\n");
-        else if (g->starter_id)
+        else if (load_relaxed(&g->starter_id))
                 weir__out_print(o, "        entry %s, started by goroutine %llu\n",
                                 weir__dump_entry_name(g, name, sizeof name),
-                                (unsigned long long)g->starter_id);
+                                (unsigned long long)load_relaxed(&g->starter_id));
         else
                 weir__out_print(o, "        entry %s, started by the runtime\n",
                                 weir__dump_entry_name(g, name, sizeof name));

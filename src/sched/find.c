@@ -275,11 +275,11 @@ static void wait_in_poller(struct m *m)
                 when = 0;
         weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0), &l);
         store_relaxed(&weir__sched_coarse, weir__os_now());
+        store_seq(&sched.poller, POLLER_NONE);          /* another idle thread may take the post now */
         if (take_idle_p(m))
                 weir__runq_put_list(m->p, &l);
         else
                 weir__global_put_list(&l);
-        store_seq(&sched.poller, POLLER_NONE);
 }
 
 /* The end of a thread's work: the root function has returned. */

@@ -64,16 +64,16 @@ struct g {
         const void     *wait_on;        /* atomic: the object, while parked */
         int64_t         since;          /* atomic: coarse time of the last change to or from parked */
         uint64_t        id;             /* atomic: unique, from 1; 0 while dead */
-        void          (*fn)(void *);    /* const while alive: entry function */
+        void          (*fn)(void *);    /* atomic; const while alive: entry function */
         void           *arg;            /* const while alive */
-        const char     *name;           /* const while alive; NULL or on its own stack */
+        const char     *name;           /* atomic; const while alive; NULL or on its own stack */
         void          (*after)(void *); /* only itself: called with after_arg once fn returned */
         void           *after_arg;
         struct protect *protect;        /* only itself: innermost weir_protect */
         struct m       *m;              /* atomic: the thread it runs on, NULL otherwise */
         struct stack    stack;          /* const */
         uint64_t        switches;       /* atomic, only the thread that runs it writes */
-        uint64_t        starter_id;     /* const while alive */
+        uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
 #if WEIR_TSAN
         void *fiber;                    /* const once made */
 #endif

@@ -130,14 +130,14 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         g = get_dead(p, class);
         san_born(g);
         top = g->stack.high;
-        g->name = NULL;
+        store_relaxed(&g->name, NULL);
         if (unlikely(name != NULL)) {
                 size_t n = strnlen(name, NAME_MAX_);
 
                 top -= n + 1;
                 memcpy(top, name, n);
                 top[n] = 0;
-                g->name = top;
+                store_relaxed(&g->name, top);
         }
         if (size == SPAWN_POINTER) {
                 g->arg = (void *)(uintptr_t)args;
@@ -146,12 +146,12 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
                 g->arg = top = (char *)ALIGN_DOWN((uintptr_t)top - size, 16);
                 memcpy(top, args, size);
         }
-        g->fn = fn;
+        store_relaxed(&g->fn, fn);
         g->after = after;
         g->after_arg = after_arg;
         g->protect = NULL;
         g->system = false;
-        g->starter_id = starter;
+        store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);

@@ -99,12 +99,17 @@ static void wake_for_timers(int64_t now)
                 }
 }
 
+/* Nobody is in the poller: its thread found work, and the others were asleep already. An idle
+ * processor means that one of them can be woken to take the post; else the monitor looks itself. */
 static void poll_late(int64_t now)
 {
         struct glist l = { 0 };
 
-        if (load_relaxed(&sched.poller) != POLLER_NONE || now - load_relaxed(&sched.last_poll) < POLL_LATE ||
-            !weir__sched_hooks.poll_open || !weir__sched_hooks.poll_open())
+        if (load_relaxed(&sched.poller) != POLLER_NONE || !weir__sched_hooks.poll_open ||
+            !weir__sched_hooks.poll_open())
+                return;
+        weir__sched_wake();
+        if (now - load_relaxed(&sched.last_poll) < POLL_LATE)
                 return;
         store_relaxed(&sched.last_poll, now);
         if (weir__sched_poll(0, &l)) {

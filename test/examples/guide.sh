@@ -5,7 +5,7 @@
 #       guide.sh SOURCE_DIR COMPILER FLAGS LIBS
 #
 # A block that begins with ```c complete is a program. Where ```text output follows it, that is what
-# it prints; where ```text says follows, each line of that (up to a …) is found in what it prints.
+# it prints; where ```text says follows, each line of that, with … for anything, is on its stderr.
 # ```c complete status=2: how it ends. A program with neither is compiled only.
 set -uo pipefail
 
@@ -21,7 +21,8 @@ failed() {
         failures=$((failures + 1))
 }
 
-# Writes program N of a page to N.c, what it should print to N.output or N.says, its status to N.status.
+# Writes program N of a page to N.c, what it should print to N.output or N.says, and its status to
+# N.status.
 extract() {
         awk -v dir="$dir/$1" '
                 /^```c complete/ {
@@ -38,10 +39,10 @@ extract() {
         '
 }
 
-says() { # PATTERNS OUTPUT
+says() { # LINES OUTPUT
         while IFS= read -r line; do
-                line=${line%%…*}
-                grep -qF -- "$line" "$2" || { echo "missing: $line"; return 1; }
+                grep -qE -- "$(sed 's/[][\.*^$+?(){}|]/\\&/g; s/…/.*/g' <<<"$line")" "$2" ||
+                        { echo "missing: $line"; return 1; }
         done <"$1"
 }
 

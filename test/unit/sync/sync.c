@@ -1,0 +1,199 @@
+/* Mutex, wait group, once. */
+#include "check.h"
+#include <string.h>
+
+static weir_mutex mutex;
+static long       counter;
+
+weir_task(add_many, my, { int n; })
+{
+        for (int i = 0; i < my->n; i++) {
+                weir_mutex_lock(&mutex);
+                counter++;
+                if (i % 64 == 0)
+                        weir_yield();           /* while it is held: others must wait */
+                weir_mutex_unlock(&mutex);
+        }
+}
+
+WEIR_TEST_WITH(a_mutex_excludes, .procs = 4, .timeout = 30)
+{
+        weir_wg wg = { 0 };
+
+        for (int i = 0; i < 8; i++)
+                weir_wg_go(&wg, add_many, .n = 5000);
+        weir_wg_wait(&wg);
+        ck_assert_int_eq(counter, 8 * 5000);
+        ck_assert(weir_mutex_try_lock(&mutex));
+        ck_assert(!weir_mutex_try_lock(&mutex));
+        weir_mutex_unlock(&mutex);
+}
+
+weir_task(unlock_it, my, { weir_mutex *m; })
+{
+        weir_mutex_unlock(my->m);
+}
+
+WEIR_TEST(another_goroutine_may_unlock)
+{
+        weir_mutex m = { 0 };
+
+        weir_mutex_lock(&m);
+        weir_go(unlock_it, .m = &m);
+        weir_mutex_lock(&m);
+        weir_mutex_unlock(&m);
+}
+
+weir_task(hog, my, { weir_mutex *m; bool *stop; })
+{
+        while (!__atomic_load_n(my->stop, __ATOMIC_RELAXED)) {
+                weir_mutex_lock(my->m);
+                for (volatile int i = 0; i < 2000; i++)
+                        ;
+                weir_mutex_unlock(my->m);
+                weir_yield();
+        }
+}
+
+WEIR_TEST_WITH(a_waiter_is_not_starved_by_hogs, .procs = 2, .timeout = 20)
+{
+        weir_mutex m = { 0 };
+        bool       stop = false;
+        weir_wg    wg = { 0 };
+
+        for (int i = 0; i < 4; i++)
+                weir_wg_go(&wg, hog, .m = &m, .stop = &stop);
+        for (int i = 0; i < 100; i++) {
+                weir_mutex_lock(&m);
+                weir_mutex_unlock(&m);
+        }
+        __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+        weir_wg_wait(&wg);
+}
+
+static void unlock_unlocked(void *m)
+{
+        weir_mutex_unlock(m);
+}
+
+static void wg_below_zero(void *wg)
+{
+        weir_wg_done(wg);
+}
+
+WEIR_TEST(mistakes_panic_and_leave_the_object_usable)
+{
+        weir_mutex      m = { 0 };
+        weir_wg         wg = { 0 };
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(unlock_unlocked, &m, &info), WEIR_EPANIC);
+        ck_assert_ptr_nonnull(strstr(info.message, "unlock of unlocked mutex"));
+        weir_mutex_lock(&m);
+        weir_mutex_unlock(&m);
+        ck_assert_int_eq(weir_protect(wg_below_zero, &wg, &info), WEIR_EPANIC);
+        ck_assert_ptr_nonnull(strstr(info.message, "negative counter"));
+        weir_wg_add(&wg, 1);
+        weir_wg_done(&wg);
+        weir_wg_wait(&wg);
+}
+
+weir_task(count_down, my, { weir_wg *wg; int *n; })
+{
+        weir_yield();
+        __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
+        weir_wg_done(my->wg);
+}
+
+weir_task(wait_for, my, { weir_wg *wg; weir_wg *done; int *n; int expect; })
+{
+        weir_wg_wait(my->wg);
+        ck_assert_int_eq(__atomic_load_n(my->n, __ATOMIC_RELAXED), my->expect);
+}
+
+WEIR_TEST_WITH(a_wait_group_wakes_all_its_waiters_at_zero, .procs = 4, .timeout = 20)
+{
+        for (int round = 0; round < 50; round++) {
+                weir_wg wg = { 0 }, waiters = { 0 };
+                int     n = 0;
+
+                weir_wg_add(&wg, 20);
+                for (int i = 0; i < 5; i++)
+                        weir_wg_go(&waiters, wait_for, .wg = &wg, .n = &n, .expect = 20);
+                for (int i = 0; i < 20; i++)
+                        weir_go(count_down, .wg = &wg, .n = &n);
+                weir_wg_wait(&wg);
+                ck_assert_int_eq(__atomic_load_n(&n, __ATOMIC_RELAXED), 20);
+                weir_wg_wait(&waiters);
+        }
+}
+
+weir_task(touch, my, { int *n; })
+{
+        __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
+}
+
+WEIR_TEST_WITH(a_group_on_the_stack_may_go_when_wait_returns, .procs = 4, .timeout = 20)
+{
+        int n = 0;
+
+        for (int round = 0; round < 5000; round++) {
+                weir_wg wg = { 0 };
+
+                weir_wg_go(&wg, touch, .n = &n);
+                weir_wg_go(&wg, touch, .n = &n);
+                weir_wg_wait(&wg);
+                memset(&wg, 0xff, sizeof wg);
+        }
+        ck_assert_int_eq(n, 10000);
+}
+
+static int ran;
+
+static void run_slowly(void *arg)
+{
+        (void)arg;
+        for (int i = 0; i < 20; i++)
+                weir_yield();
+        ran++;
+}
+
+weir_task(do_once, my, { weir_once *o; })
+{
+        weir_once_do(my->o, run_slowly, NULL);
+        ck_assert_int_eq(ran, 1);
+}
+
+WEIR_TEST_WITH(once_runs_once_and_all_wait_for_it, .procs = 4)
+{
+        weir_once o = { 0 };
+        weir_wg   wg = { 0 };
+
+        for (int i = 0; i < 20; i++)
+                weir_wg_go(&wg, do_once, .o = &o);
+        weir_wg_wait(&wg);
+        ck_assert_int_eq(ran, 1);
+}
+
+static weir_once panicking;
+
+static void always_panics(void *arg)
+{
+        (void)arg;
+        weir_panic("the function of once");
+}
+
+static void call_once(void *arg)
+{
+        (void)arg;
+        weir_once_do(&panicking, always_panics, NULL);
+}
+
+WEIR_TEST(once_is_done_even_if_its_function_panicked)
+{
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(call_once, NULL, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "the function of once");
+        ck_assert_int_eq(weir_protect(call_once, NULL, &info), 0);
+}
