@@ -282,9 +282,13 @@ test_cc_clang_works() {
         command -v clang >/dev/null || skip "clang is not there"
         printf '#ifdef __clang__\n#define VALUE 1\n#else\n#define VALUE 0\n#endif\n' >p.c
         value_program >>p.c
-        CC=clang try "$weir" run -Wall -Wextra p.c
-        same "the messages" "$err" ""
-        same "the output" "$out" 1
+        for flags in "-Wall -Wextra -O3" "-rdynamic -static-libgcc" "-static -s" \
+                     "-march=native -pthread -Wl,-z,now" "-std=c11 -include stdio.h -lm -L ."; do
+                # shellcheck disable=SC2086
+                CC=clang try "$weir" run $flags p.c
+                same "what clang says of $flags" "$err" ""
+                same "the output" "$out" 1
+        done
         CC=gcc prints 0 "$weir" run p.c
 }
 
@@ -590,7 +594,8 @@ test_a_large_cache_shrinks() {
         mkdir -m 700 "$cache"
         for i in 1 2 3; do
                 mkdir "$cache/0123456789abcdef0123456789abcde$i"
-                fallocate -l 120M "$cache/0123456789abcdef0123456789abcde$i/p" || skip "no fallocate"
+                fallocate -l 120M "$cache/0123456789abcdef0123456789abcde$i/p" ||
+                        skip "no fallocate"
                 touch -d "$i hours ago" "$cache/0123456789abcdef0123456789abcde$i"
         done
         echo 'int main(void) { return 0; }' >p.c
