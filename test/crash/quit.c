@@ -1,0 +1,39 @@
+/* run: WEIR_PROCS=2 */
+/* SIGQUIT prints every goroutine, running and parked, and ends the program. */
+#include <weir.h>
+#include <signal.h>
+#include <unistd.h>
+
+weir_task(parked, my, { weir_chan *c; })
+{
+        int v;
+
+        weir_recv(my->c, &v);
+}
+
+weir_task(asleep, my, { int s; })
+{
+        weir_sleep(my->s * WEIR_SECOND);
+}
+
+weir_task(spinning, my, { volatile int *n; })
+{
+        for (;;)
+                ++*my->n;
+}
+
+static volatile int n;
+
+WEIR_MAIN(argc, argv)
+{
+        weir_chan *c = weir_chan_make(int, 0);
+
+        weir_go_with(&(weir_go_options){ .name = "reader" }, parked, .c = c);
+        weir_go(asleep, .s = 100);
+        weir_go_with(&(weir_go_options){ .name = "busy" }, spinning, .n = &n);
+        while (!n)
+                weir_yield();
+        kill(getpid(), SIGQUIT);
+        weir_sleep(100 * WEIR_SECOND);
+        return 0;
+}

@@ -1,0 +1,22 @@
+/* An overflow names the goroutine, its entry function and what to do. */
+#include <weir.h>
+
+static int deeper(int n)
+{
+        volatile char room[256];
+
+        room[0] = (char)n;
+        return deeper(n + 1) + room[0];
+}
+
+weir_task(dive, my, { int from; })
+{
+        deeper(my->from);
+}
+
+WEIR_MAIN(argc, argv)
+{
+        weir_go_with(&(weir_go_options){ .name = "diver" }, dive, .from = 1);
+        weir_sleep(WEIR_SECOND * 10);
+        return 0;
+}
