@@ -62,79 +62,6 @@ void weir__chan_check(const struct weir_chan *c)
 #endif
 }
 
-static inline char *slot(struct weir_chan *c, size_t at)
-{
-        return c->buf + at * c->elem_size;
-}
-
-static inline size_t wrap(const struct weir_chan *c, size_t at)
-{
-        return at >= c->cap ? at - c->cap : at;
-}
-
-static inline void put(struct weir_chan *c, const void *elem)
-{
-        chan_copy(slot(c, wrap(c, c->head + c->count)), elem, c->elem_size);
-        store_relaxed(&c->count, c->count + 1);
-}
-
-static inline void get(struct weir_chan *c, void *elem)
-{
-        if (elem)
-                chan_copy(elem, slot(c, c->head), c->elem_size);
-        c->head = wrap(c, c->head + 1);
-        store_relaxed(&c->count, c->count - 1);
-}
-
-inline bool weir__chan_try_send_locked(struct weir_chan *c, const void *elem, struct g **ret_wake)
-{
-        struct waiter *w;
-
-        if (c->receivers.first && (w = weir__waitq_take(&c->receivers))) {
-                if (w->elem)
-                        chan_copy(w->elem, elem, c->elem_size);
-                w->ok = true;
-                *ret_wake = w->g;
-                return true;
-        }
-        *ret_wake = NULL;
-        if (c->count == c->cap)
-                return false;
-        put(c, elem);
-        return true;
-}
-
-inline bool weir__chan_try_recv_locked(struct weir_chan *c, void *elem, bool *ret_ok, struct g **ret_wake)
-{
-        struct waiter *w;
-
-        *ret_wake = NULL;
-        if (c->count) {
-                get(c, elem);
-                if (c->senders.first && (w = weir__waitq_take(&c->senders))) {
-                        put(c, w->elem);
-                        w->ok = true;
-                        *ret_wake = w->g;
-                }
-                *ret_ok = true;
-                return true;
-        }
-        if (c->senders.first && (w = weir__waitq_take(&c->senders))) {
-                if (elem)
-                        chan_copy(elem, w->elem, c->elem_size);
-                w->ok = true;
-                *ret_wake = w->g;
-                *ret_ok = true;
-                return true;
-        }
-        if (!c->closed)
-                return false;
-        if (elem)
-                memset(elem, 0, c->elem_size);
-        *ret_ok = false;
-        return true;
-}
-
 /* Waits in q; the lock is held and dropped here. Answers whether an element changed hands. */
 static noinline bool wait_in(struct weir_chan *c, struct waitq *q, struct g *g, void *elem, enum why why)
 {
@@ -169,7 +96,7 @@ void weir_chan_send(weir_chan *c, const void *elem, size_t size)
                 lock_drop(&c->lock);
                 weir__chan_panic_closed(c);
         }
-        if (likely(weir__chan_try_send_locked(c, elem, &wake))) {
+        if (likely(chan_try_send(c, elem, &wake))) {
                 weir__chan_check(c);
                 lock_drop(&c->lock);
                 if (wake)
@@ -194,7 +121,7 @@ bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
                 weir__panic("weir_chan_recv: a NULL element; use size 0 to drop the element");
         }
         lock_take(&c->lock);
-        if (likely(weir__chan_try_recv_locked(c, elem, &ok, &wake))) {
+        if (likely(chan_try_recv(c, elem, &ok, &wake))) {
                 weir__chan_check(c);
                 lock_drop(&c->lock);
                 if (wake)
@@ -218,7 +145,7 @@ bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)
                 lock_drop(&c->lock);
                 weir__chan_panic_closed(c);
         }
-        sent = weir__chan_try_send_locked(c, elem, &wake);
+        sent = chan_try_send(c, elem, &wake);
         lock_drop(&c->lock);
         if (sent && wake)
                 weir__sched_ready(wake);

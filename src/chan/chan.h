@@ -61,11 +61,6 @@ void           weir__waitq_push(struct waitq *q, struct waiter *w);
 void           weir__waitq_remove(struct waitq *q, struct waiter *w);
 struct waiter *weir__waitq_take(struct waitq *q);       /* the first that can be won, or NULL */
 
-/* One try of an operation, with the lock held. They answer whether it is done; *ret_wake is then a
- * goroutine to ready after the lock is dropped, or NULL. */
-bool weir__chan_try_send_locked(struct weir_chan *c, const void *elem, struct g **ret_wake);
-bool weir__chan_try_recv_locked(struct weir_chan *c, void *elem, bool *ret_ok, struct g **ret_wake);
-
 static inline void chan_copy(void *to, const void *from, uint32_t size)
 {
         if (likely(size == 8))
@@ -76,6 +71,82 @@ static inline void chan_copy(void *to, const void *from, uint32_t size)
                 memcpy(to, from, 16);
         else if (size)
                 memcpy(to, from, size);
+}
+
+static inline char *chan_slot(struct weir_chan *c, size_t at)
+{
+        return c->buf + at * c->elem_size;
+}
+
+static inline size_t chan_wrap(const struct weir_chan *c, size_t at)
+{
+        return at >= c->cap ? at - c->cap : at;
+}
+
+static inline void chan_put(struct weir_chan *c, const void *elem)
+{
+        chan_copy(chan_slot(c, chan_wrap(c, c->head + c->count)), elem, c->elem_size);
+        store_relaxed(&c->count, c->count + 1);
+}
+
+static inline void chan_get(struct weir_chan *c, void *elem)
+{
+        if (elem)
+                chan_copy(elem, chan_slot(c, c->head), c->elem_size);
+        c->head = chan_wrap(c, c->head + 1);
+        store_relaxed(&c->count, c->count - 1);
+}
+
+/* One try of an operation, with the lock held. They answer whether it is done; *ret_wake is then a
+ * goroutine to ready after the lock is dropped, or NULL. */
+static inline bool chan_try_send(struct weir_chan *c, const void *elem, struct g **ret_wake)
+{
+        struct waiter *w;
+
+        if (c->receivers.first && (w = weir__waitq_take(&c->receivers))) {
+                if (w->elem)
+                        chan_copy(w->elem, elem, c->elem_size);
+                w->ok = true;
+                *ret_wake = w->g;
+                return true;
+        }
+        *ret_wake = NULL;
+        if (c->count == c->cap)
+                return false;
+        chan_put(c, elem);
+        return true;
+}
+
+static inline bool chan_try_recv(struct weir_chan *c, void *elem, bool *ret_ok,
+                                 struct g **ret_wake)
+{
+        struct waiter *w;
+
+        *ret_wake = NULL;
+        if (c->count) {
+                chan_get(c, elem);
+                if (c->senders.first && (w = weir__waitq_take(&c->senders))) {
+                        chan_put(c, w->elem);
+                        w->ok = true;
+                        *ret_wake = w->g;
+                }
+                *ret_ok = true;
+                return true;
+        }
+        if (c->senders.first && (w = weir__waitq_take(&c->senders))) {
+                if (elem)
+                        chan_copy(elem, w->elem, c->elem_size);
+                w->ok = true;
+                *ret_wake = w->g;
+                *ret_ok = true;
+                return true;
+        }
+        if (!c->closed)
+                return false;
+        if (elem)
+                memset(elem, 0, c->elem_size);
+        *ret_ok = false;
+        return true;
 }
 
 #endif

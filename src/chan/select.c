@@ -176,9 +176,9 @@ static bool perform(const weir_case *k, struct g **ret_wake, bool *ret_panic)
                         *ret_panic = true;
                         return true;
                 }
-                return weir__chan_try_send_locked(c, k->elem, ret_wake);
+                return chan_try_send(c, k->elem, ret_wake);
         }
-        if (!weir__chan_try_recv_locked(c, k->elem, &ok, ret_wake))
+        if (!chan_try_recv(c, k->elem, &ok, ret_wake))
                 return false;
         if (k->ok)
                 *k->ok = ok;

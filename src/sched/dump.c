@@ -17,7 +17,7 @@
 #include <weir/go.h>
 #include <weir/run.h>
 
-enum { FRAMES_MAX = 64, NAMES = 256 };
+enum { FRAMES_FIRST = 32, FRAMES_LAST = 16, FRAMES_COUNTED = 20000, NAMES = 256 };
 
 static const char *const why_text[] = {
 #define WHY(name, text) text,
@@ -132,39 +132,60 @@ static bool lines_are_safe(const struct regs *r, bool after_call)
                weir__os_image_find((const void *)(uintptr_t)&malloc, &libc) && image.base != libc.base;
 }
 
+/* How many frames there are, as far as it is sensible to count. */
+static int stack_depth(const struct regs *regs, bool after_call)
+{
+        struct walk w;
+        int         n = 0;
+
+        weir__arch_walk_start(&w, regs, after_call);
+        do
+                n++;
+        while (n < FRAMES_COUNTED && weir__arch_walk_next(&w));
+        return n;
+}
+
+static void print_frame(struct out *o, const struct name *n, const struct walk *w)
+{
+        struct os_image image;
+
+        if (n->known)
+                weir__out_print(o, "        %s+0x%zx", n->sym.function, n->offset + w->after_call);
+        else
+                weir__out_print(o, "        %p", weir__arch_walk_pc(w));
+        if (n->sym.line)
+                weir__out_print(o, "  %s:%d", n->sym.file, n->sym.line);
+        else if (weir__os_image_find(weir__arch_walk_pc(w), &image) && image.path[0])
+                weir__out_print(o, "  in %s", image.path);
+        weir__out_print(o, "\n");
+}
+
 static void print_stack(struct out *o, const struct regs *regs, bool after_call, const void *from)
 {
         const char *level = getenv("WEIR_TRACEBACK");
         bool        system = level && !strcmp(level, "system"), lines = lines_are_safe(regs, after_call);
-        int         skip = system || from ? 0 : frames_inside(regs, after_call, lines), frames = 0;
+        int         skip = system || from ? 0 : frames_inside(regs, after_call, lines);
+        int         depth = stack_depth(regs, after_call), at = 0;
         struct walk w;
 
         weir__arch_walk_start(&w, regs, after_call);
         do {
-                const struct name *n = look_up(weir__arch_walk_pc(&w), lines);
-                struct os_image    image;
+                const struct name *n;
 
-                if (skip-- > 0)
+                if (at++ < skip)
                         continue;
-
+                if (depth > FRAMES_FIRST + FRAMES_LAST && at > FRAMES_FIRST && at <= depth - FRAMES_LAST) {
+                        if (at == depth - FRAMES_LAST)
+                                weir__out_print(o, "        ... %d frames ...\n",
+                                                depth - FRAMES_FIRST - FRAMES_LAST);
+                        continue;
+                }
                 if (from && (uintptr_t)from != w.regs.r[ARCH_PC])
                         continue;
                 from = NULL;
-                if (!system && n->known && internal(n->sym.function))
-                        continue;
-                if (n->known)
-                        weir__out_print(o, "        %s+0x%zx", n->sym.function, n->offset + w.after_call);
-                else
-                        weir__out_print(o, "        %p", weir__arch_walk_pc(&w));
-                if (n->sym.line)
-                        weir__out_print(o, "  %s:%d", n->sym.file, n->sym.line);
-                else if (weir__os_image_find(weir__arch_walk_pc(&w), &image) && image.path[0])
-                        weir__out_print(o, "  in %s", image.path);
-                weir__out_print(o, "\n");
-                if (++frames == FRAMES_MAX) {
-                        weir__out_print(o, "        ... more frames\n");
-                        break;
-                }
+                n = look_up(weir__arch_walk_pc(&w), lines);
+                if (system || !n->known || !internal(n->sym.function))
+                        print_frame(o, n, &w);
         } while (weir__arch_walk_next(&w));
 }
 

@@ -5,6 +5,8 @@
  * Order   interrupt() raises `pending` before it writes the eventfd, and only the first of many
  *         writes; the waiter reads the eventfd before it lowers `pending`. A second interrupt
  *         between the two is seen, because the waiter returns anyway.
+ *         What its owner wrote before add() is seen by who gets an event: the kernel's locks do that,
+ *         and the thread sanitizer, which does not know epoll_pwait2, is told.
  * Cost    epoll_pwait2 takes nanoseconds, so a timer under a millisecond is not a millisecond late;
  *         where the kernel (before 5.11, or Valgrind) does not have it, milliseconds are rounded up. */
 #include "os/os.h"
@@ -14,6 +16,14 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#if WEIR_TSAN
+#include <sanitizer/tsan_interface.h>
+#define announce_add(data)   __tsan_release(data)
+#define announce_event(data) __tsan_acquire(data)
+#else
+#define announce_add(data)   ((void)(data))
+#define announce_event(data) ((void)(data))
+#endif
 
 static int      poll_fd = -1, event_fd = -1;    /* const after init */
 static uint32_t pending;                        /* atomic: an interrupt is under way */
@@ -41,6 +51,7 @@ int weir__os_poll_add(int fd, void *data)
         struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                   .data.ptr = data };
 
+        announce_add(data);
         return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -weir__os_errno_get() : 0;
 }
 
@@ -87,6 +98,7 @@ int weir__os_poll_wait(struct os_event *events, int max, int64_t ns)
 
         n = wait_events(ev, MIN(max, (int)COUNT(ev)), ns);
         for (int i = 0; i < n; i++) {
+                announce_event(ev[i].data.ptr ? ev[i].data.ptr : &pending);
                 if (!ev[i].data.ptr) {
                         uint64_t drained;
 
