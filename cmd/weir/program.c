@@ -68,17 +68,31 @@ static bool wants_value(const char *flag)
         return false;
 }
 
+/* True for flags that mean nothing while compiling, of which clang would say so. */
 static bool is_for_linker(const char *flag)
 {
-        return strncmp(flag, "-l", 2) == 0 || strncmp(flag, "-L", 2) == 0 ||
-               strncmp(flag, "-Wl,", 4) == 0 || strcmp(flag, "-Xlinker") == 0 ||
-               strcmp(flag, "-u") == 0 || strcmp(flag, "-z") == 0 || strcmp(flag, "-T") == 0;
+        static const char *const prefixes[] = { "-l", "-L", "-Wl,", "-fuse-ld=" };
+        static const char *const flags[] = {
+                "-Xlinker", "-u", "-z", "-T", "-s", "-static", "-static-pie", "-static-libgcc",
+                "-shared-libgcc", "-rdynamic", "-pie", "-no-pie", "-nostdlib", "-nodefaultlibs",
+                "-nostartfiles",
+        };
+
+        for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+                if (strncmp(flag, prefixes[i], strlen(prefixes[i])) == 0)
+                        return true;
+        for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+                if (strcmp(flag, flags[i]) == 0)
+                        return true;
+        return false;
 }
 
 /* Refuses what would make something else than a program. */
 static void refuse_flag(const char *flag)
 {
-        static const char *const flags[] = { "-c", "-S", "-E", "-M", "-MM", "-", "-fsyntax-only" };
+        static const char *const flags[] = {
+                "-c", "-S", "-E", "-M", "-MM", "-shared", "-", "-fsyntax-only",
+        };
 
         for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
                 if (strcmp(flag, flags[i]) == 0)
