@@ -275,8 +275,8 @@ static bool dump_one(void *head, void *arg)
 {
         struct out *o = arg;
         struct g   *g = head;
-        uint64_t    id = load_relaxed(&g->id), switches = load_relaxed(&g->switches);
-        uint32_t    state = load_acquire(&g->state);
+        uint64_t    id = load_relaxed(&g->id);
+        uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
         struct regs r;
 
         if (!id || state == G_DEAD || g->system)
