@@ -596,8 +596,8 @@ test_build_writes_a_program() {
         prints 4 ./out
         prints "" "$weir" build -DVALUE=5 p.c -oout
         prints 5 ./out
-        if ldd out | grep libweir.so; then
-                fail "it needs the shared libweir"
+        if ldd out | grep -v 'libc\.so\|ld-linux\|linux-vdso'; then
+                fail "it needs more than libc"
         fi
         umask 027
         "$weir" build -o out2 -DVALUE=5 p.c
