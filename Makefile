@@ -26,7 +26,7 @@ scope := $(if $(SAN),-L '^(unit|crash|stress|examples|trouble)$$')
 
 all:
 	@tools/deps build
-	@test -f build/build.ninja || cmake --preset release
+	@test -f build/build.ninja -a -f build/CMakeCache.txt || cmake --preset release
 	@cmake --build build $(jobs)
 	@ln -sfn build/bin/weir weir
 

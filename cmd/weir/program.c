@@ -395,41 +395,6 @@ static void compile(struct work *w, size_t i)
         deps_parse(deps, &w->contents);
 }
 
-/* True if the linker would find NAME, for instance libdw.so. */
-static bool linkable(const struct program *p, const char *name)
-{
-        struct words c = { 0 };
-        char        *line = NULL;
-        size_t       size = 0;
-        bool         found = false;
-        FILE        *f;
-        int          fd[2];
-        pid_t        pid;
-        posix_spawn_file_actions_t actions;
-
-        words_add_all(&c, &p->cc);
-        words_add(&c, format("-print-file-name=%s", name));
-        if (pipe2(fd, O_CLOEXEC) < 0)
-                return false;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, fd[1], STDOUT_FILENO);
-        if (posix_spawnp(&pid, c.v[0], &actions, NULL, c.v, environ) == 0) {
-                close(fd[1]);
-                f = fdopen(fd[0], "r");
-                found = f && getline(&line, &size, f) > 0 && line[0] == '/';
-                if (f)
-                        fclose(f);
-                while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        } else {
-                close(fd[0]);
-                close(fd[1]);
-        }
-        posix_spawn_file_actions_destroy(&actions);
-        free(line);
-        return found;
-}
-
 static bool has_flag(const struct program *p, const char *flag)
 {
         const struct words *lists[] = { &p->compile_flags, &p->link_flags, &p->args };
@@ -441,17 +406,14 @@ static bool has_flag(const struct program *p, const char *flag)
         return false;
 }
 
+/* A static program cannot load libdw, which libweir-symbols does. */
 static void add_our_libraries(struct words *c, const struct program *p)
 {
-        bool symbols = p->tree.symbols && !has_flag(p, "-static") && linkable(p, "libdw.so");
-
-        if (symbols) {
+        if (p->tree.symbols && !has_flag(p, "-static") && !has_flag(p, "-static-pie")) {
                 words_add(c, "-Wl,-u,weir_symbols_install");
                 words_add(c, p->tree.symbols);
         }
         words_add(c, p->tree.library);
-        if (symbols)
-                words_add(c, "-ldw");
 }
 
 /* Adds what the linker took that is still there: not our own objects, nor its scratch files. */
