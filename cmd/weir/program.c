@@ -427,26 +427,42 @@ static void add_versions(struct work *w, const char *file)
                         words_add(&w->versions, all.v[i]);
 }
 
+/* Adds the arguments with objects in the place of their sources. A library named before the sources
+ * that need it would be passed over by the linker, so it goes behind the last of them. */
+static void add_inputs(struct words *c, const struct work *w)
+{
+        const struct words *args = &w->p->args;
+        struct words        libraries = { 0 };
+        size_t              source = 0;
+
+        for (size_t i = 0; i < args->n; i++) {
+                const char   *arg = args->v[i];
+                bool          ahead = source < w->objects.n && strncmp(arg, "-l", 2) == 0;
+                struct words *to = ahead ? &libraries : c;
+
+                if (arg[0] != '-' && is_source(arg))
+                        words_add(to, w->objects.v[source++]);
+                else
+                        words_add(to, arg);
+                if (wants_value(arg))
+                        words_add(to, args->v[++i]);
+                if (source == w->objects.n) {
+                        words_add_all(c, &libraries);
+                        libraries.n = 0;
+                }
+        }
+}
+
 static void link_program(struct work *w)
 {
         const struct program *p = w->p;
         struct words          c = { 0 };
         char                 *deps = format("%s/link.d", w->dir);
-        size_t                source = 0;
 
         words_add_all(&c, &p->cc);
         words_add_all(&c, &p->compile_flags);
         words_add_all(&c, &p->link_flags);
-        for (size_t i = 0; i < p->args.n; i++) {
-                const char *arg = p->args.v[i];
-
-                if (arg[0] != '-' && is_source(arg))
-                        words_add(&c, w->objects.v[source++]);
-                else
-                        words_add(&c, arg);
-                if (wants_value(arg))
-                        words_add(&c, p->args.v[++i]);
-        }
+        add_inputs(&c, w);
         words_add_all(&c, &p->libs);
         add_our_libraries(&c, p);
         /* -Xlinker, not -Wl: the path may hold a comma. */

@@ -164,7 +164,7 @@ static int draw_ready(const struct plan *pl)
 }
 
 /* Does a ready case. False: the waiter that made it ready was won by another select meanwhile. */
-static bool perform(const weir_case *k, struct g **ret_wake, bool *ret_panic)
+static noinline bool perform(const weir_case *k, struct g **ret_wake, bool *ret_panic)
 {
         weir_chan *c = k->chan;
         bool       ok = true;

@@ -211,6 +211,8 @@ int main(void) { printf("%%d\\n", twice(21)); return 0; }\n' >main.c
         ar rc libtwice.a twice.o
         prints 63 "$weir" run main.c -L. -ltwice
         prints 63 "$weir" run main.c -L . -l twice
+        prints 63 "$weir" run -ltwice -L. main.c
+        prints 63 "$weir" run -L . -l twice main.c
 }
 
 test_a_changed_library_is_linked_again() {
