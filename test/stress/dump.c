@@ -33,8 +33,10 @@ static void look(void)
 static void *look_from_outside(void *arg)
 {
         (void)arg;
-        while (!stopped())
+        while (!stopped()) {
                 look();
+                nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL);      /* others dump too */
+        }
         return NULL;
 }
 

@@ -77,8 +77,9 @@ weir_task(writer, my, { weir_conn *c; uint64_t rand; size_t bytes; bool careful;
                 add(my->sum, buf, n);
         }
         must(r >= 0 || (!my->careful && expected_failure(r)), "write: %s", weir_error_name((int)r));
-        if (r >= 0)
-                r = weir_conn_shutdown(my->c, SHUT_WR);
+        if (r < 0)
+                return;
+        r = weir_conn_shutdown(my->c, SHUT_WR);
         must(r >= 0 || (!my->careful && (r == WEIR_ECLOSED || r == -ENOTCONN)), "shutdown: %s",
              weir_error_name((int)r));
 }
