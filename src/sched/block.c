@@ -47,6 +47,8 @@ void weir__sched_block_exit(void)
 void weir_blocking(void (*fn)(void *arg), void *arg)
 {
         weir__sched_need_g("weir_blocking");
+        if (!fn)
+                weir__panic("weir_blocking: the function is NULL");
         weir__sched_block_enter();
         fn(arg);
         weir__sched_block_exit();
