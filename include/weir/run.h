@@ -53,8 +53,8 @@ typedef struct weir_run_options {
  * Runs once per process.
  *
  * Blocks: the calling thread until root has returned.  From: a thread that is no goroutine.
- * Fails: -EALREADY (it ran before), -EINVAL (root is NULL), -EAGAIN or -ENOMEM (no thread, no
- * memory to start with).  Panics: never. */
+ * Fails: -EALREADY (it ran before), -EINVAL (root is NULL, stack_size above 1 GiB), -EAGAIN or
+ * -ENOMEM (no thread, no memory to start with).  Panics: never. */
 WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
                       const weir_run_options *opt);
 

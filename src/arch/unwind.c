@@ -221,7 +221,9 @@ static bool find_fde(uintptr_t pc, struct cfi *c)
 
 static bool read_word(struct walk *w, uintptr_t at, uint64_t *ret)
 {
-        if (at < w->seen_at || at + sizeof *ret > w->seen_at + w->seen_size) {
+        /* Written so that no sum can wrap: at may be any number, for instance the last address. */
+        if (w->seen_size < sizeof *ret || at < w->seen_at ||
+            at - w->seen_at > w->seen_size - sizeof *ret) {
                 w->seen_at = at;
                 w->seen_size = weir__os_peek(w->seen, (const void *)at, sizeof w->seen);
                 if (w->seen_size < sizeof *ret)

@@ -32,6 +32,7 @@ void weir__sched_block_exit(void)
         if (p) {
                 fetch_sub_seq(&sched.blocked, 1);
                 weir__m_take_p(m, p);
+                p->budget = SLICE;              /* it may have gone idle at the end of one */
                 store_relaxed(&g->state, G_RUNNING);
                 return;
         }
@@ -46,6 +47,8 @@ void weir__sched_block_exit(void)
 void weir_blocking(void (*fn)(void *arg), void *arg)
 {
         weir__sched_need_g("weir_blocking");
+        if (!fn)
+                weir__panic("weir_blocking: the function is NULL");
         weir__sched_block_enter();
         fn(arg);
         weir__sched_block_exit();

@@ -137,6 +137,8 @@ int weir_protect(void (*fn)(void *arg), void *arg, weir_panic_info *ret)
                 return 0;
         }
         g->protect = pr.up;
+        if (unlikely(!self()->p))
+                weir__sched_block_exit();               /* the panic left a blocking call behind */
         weir__count(panics_recovered, 1);
         if (ret)
                 *ret = pr.info;

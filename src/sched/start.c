@@ -121,16 +121,17 @@ static void wait_for_others(void)
 int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const weir_run_options *opt)
 {
         struct root r = { root, argc, argv };
+        uint32_t    class;
         int         err;
 
-        if (!root)
+        if (!root || !weir__stack_class(opt ? opt->stack_size : 0, &class))
                 return -EINVAL;
         if (exchange_seq(&started, 1))
                 return -EALREADY;
         sched.started_at = weir__os_now();
         weir__sched_coarse = sched.started_at;
         weir__debug_read();
-        (void)weir__stack_class(opt ? opt->stack_size : 0, &sched.stack_class);
+        sched.stack_class = class;
         inittrace("environment read");
         err = weir__os_poll_init();
         if (err >= 0)
