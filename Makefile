@@ -21,12 +21,12 @@ preset := $(or $(SAN),release)
 build  := build$(if $(SAN),-$(SAN))
 jobs   := $(if $(JOBS),-j $(JOBS))
 
-# With a sanitizer the runtime is tested; the command, the headers and the examples are not built.
-scope := $(if $(SAN),-L '^(unit|crash|stress)$$')
+# With a sanitizer the runtime is tested, by the examples too; the command and the headers are not.
+scope := $(if $(SAN),-L '^(unit|crash|stress|examples|trouble)$$')
 
 all:
 	@tools/deps build
-	@test -f build/build.ninja || cmake --preset release
+	@test -f build/build.ninja -a -f build/CMakeCache.txt || cmake --preset release
 	@cmake --build build $(jobs)
 	@ln -sfn build/bin/weir weir
 

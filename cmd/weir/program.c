@@ -68,17 +68,31 @@ static bool wants_value(const char *flag)
         return false;
 }
 
+/* True for flags that mean nothing while compiling, of which clang would say so. */
 static bool is_for_linker(const char *flag)
 {
-        return strncmp(flag, "-l", 2) == 0 || strncmp(flag, "-L", 2) == 0 ||
-               strncmp(flag, "-Wl,", 4) == 0 || strcmp(flag, "-Xlinker") == 0 ||
-               strcmp(flag, "-u") == 0 || strcmp(flag, "-z") == 0 || strcmp(flag, "-T") == 0;
+        static const char *const prefixes[] = { "-l", "-L", "-Wl,", "-fuse-ld=" };
+        static const char *const flags[] = {
+                "-Xlinker", "-u", "-z", "-T", "-s", "-static", "-static-pie", "-static-libgcc",
+                "-shared-libgcc", "-rdynamic", "-pie", "-no-pie", "-nostdlib", "-nodefaultlibs",
+                "-nostartfiles",
+        };
+
+        for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+                if (strncmp(flag, prefixes[i], strlen(prefixes[i])) == 0)
+                        return true;
+        for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+                if (strcmp(flag, flags[i]) == 0)
+                        return true;
+        return false;
 }
 
 /* Refuses what would make something else than a program. */
 static void refuse_flag(const char *flag)
 {
-        static const char *const flags[] = { "-c", "-S", "-E", "-M", "-MM", "-", "-fsyntax-only" };
+        static const char *const flags[] = {
+                "-c", "-S", "-E", "-M", "-MM", "-shared", "-", "-fsyntax-only",
+        };
 
         for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
                 if (strcmp(flag, flags[i]) == 0)
@@ -381,41 +395,6 @@ static void compile(struct work *w, size_t i)
         deps_parse(deps, &w->contents);
 }
 
-/* True if the linker would find NAME, for instance libdw.so. */
-static bool linkable(const struct program *p, const char *name)
-{
-        struct words c = { 0 };
-        char        *line = NULL;
-        size_t       size = 0;
-        bool         found = false;
-        FILE        *f;
-        int          fd[2];
-        pid_t        pid;
-        posix_spawn_file_actions_t actions;
-
-        words_add_all(&c, &p->cc);
-        words_add(&c, format("-print-file-name=%s", name));
-        if (pipe2(fd, O_CLOEXEC) < 0)
-                return false;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, fd[1], STDOUT_FILENO);
-        if (posix_spawnp(&pid, c.v[0], &actions, NULL, c.v, environ) == 0) {
-                close(fd[1]);
-                f = fdopen(fd[0], "r");
-                found = f && getline(&line, &size, f) > 0 && line[0] == '/';
-                if (f)
-                        fclose(f);
-                while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        } else {
-                close(fd[0]);
-                close(fd[1]);
-        }
-        posix_spawn_file_actions_destroy(&actions);
-        free(line);
-        return found;
-}
-
 static bool has_flag(const struct program *p, const char *flag)
 {
         const struct words *lists[] = { &p->compile_flags, &p->link_flags, &p->args };
@@ -427,17 +406,14 @@ static bool has_flag(const struct program *p, const char *flag)
         return false;
 }
 
+/* A static program cannot load libdw, which libweir-symbols does. */
 static void add_our_libraries(struct words *c, const struct program *p)
 {
-        bool symbols = p->tree.symbols && !has_flag(p, "-static") && linkable(p, "libdw.so");
-
-        if (symbols) {
+        if (p->tree.symbols && !has_flag(p, "-static") && !has_flag(p, "-static-pie")) {
                 words_add(c, "-Wl,-u,weir_symbols_install");
                 words_add(c, p->tree.symbols);
         }
         words_add(c, p->tree.library);
-        if (symbols)
-                words_add(c, "-ldw");
 }
 
 /* Adds what the linker took that is still there: not our own objects, nor its scratch files. */
@@ -451,26 +427,42 @@ static void add_versions(struct work *w, const char *file)
                         words_add(&w->versions, all.v[i]);
 }
 
+/* Adds the arguments with objects in the place of their sources. A library named before the sources
+ * that need it would be passed over by the linker, so it goes behind the last of them. */
+static void add_inputs(struct words *c, const struct work *w)
+{
+        const struct words *args = &w->p->args;
+        struct words        libraries = { 0 };
+        size_t              source = 0;
+
+        for (size_t i = 0; i < args->n; i++) {
+                const char   *arg = args->v[i];
+                bool          ahead = source < w->objects.n && strncmp(arg, "-l", 2) == 0;
+                struct words *to = ahead ? &libraries : c;
+
+                if (arg[0] != '-' && is_source(arg))
+                        words_add(to, w->objects.v[source++]);
+                else
+                        words_add(to, arg);
+                if (wants_value(arg))
+                        words_add(to, args->v[++i]);
+                if (source == w->objects.n) {
+                        words_add_all(c, &libraries);
+                        libraries.n = 0;
+                }
+        }
+}
+
 static void link_program(struct work *w)
 {
         const struct program *p = w->p;
         struct words          c = { 0 };
         char                 *deps = format("%s/link.d", w->dir);
-        size_t                source = 0;
 
         words_add_all(&c, &p->cc);
         words_add_all(&c, &p->compile_flags);
         words_add_all(&c, &p->link_flags);
-        for (size_t i = 0; i < p->args.n; i++) {
-                const char *arg = p->args.v[i];
-
-                if (arg[0] != '-' && is_source(arg))
-                        words_add(&c, w->objects.v[source++]);
-                else
-                        words_add(&c, arg);
-                if (wants_value(arg))
-                        words_add(&c, p->args.v[++i]);
-        }
+        add_inputs(&c, w);
         words_add_all(&c, &p->libs);
         add_our_libraries(&c, p);
         /* -Xlinker, not -Wl: the path may hold a comma. */

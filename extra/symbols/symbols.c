@@ -4,6 +4,10 @@
  * What      Being linked is all that a program does: the constructor hands lookup() to libweir. The
  *           static library needs -u weir_symbols_install, or the linker leaves it out.
  *
+ *           libdw itself is loaded by dlopen: a program built here also runs where there is none and
+ *           then knows no lines. That happens in the constructor, not at the first question, which
+ *           may come from a program with little health left; it takes 0.2 ms.
+ *
  * Shape     One Dwfl, the view of libdw on our own /proc/self/maps, made at the first question. An
  *           address outside of what it knows may lie in an object that was loaded since: it looks
  *           again. In front of it a small table of answers, because a dump of ten thousand
@@ -15,6 +19,7 @@
  *           not something that a dying program should do. */
 #include <weir/run.h>
 
+#include <dlfcn.h>
 #include <dwarf.h>
 #include <elfutils/libdwfl.h>
 #include <pthread.h>
@@ -23,6 +28,32 @@
 #include <unistd.h>
 
 WEIR_API void weir_symbols_install(void);
+
+/* What is used of libdw, called as dw.NAME. */
+#define FUNCTIONS(X)                                                            \
+        X(dwarf_diename)                                                        \
+        X(dwarf_getscopes)                                                      \
+        X(dwarf_getscopes_die)                                                  \
+        X(dwarf_getsrc_die)                                                     \
+        X(dwarf_haspc)                                                          \
+        X(dwarf_lineno)                                                         \
+        X(dwarf_linesrc)                                                        \
+        X(dwarf_tag)                                                            \
+        X(dwfl_addrmodule)                                                      \
+        X(dwfl_begin)                                                           \
+        X(dwfl_build_id_find_debuginfo)                                         \
+        X(dwfl_linux_proc_find_elf)                                             \
+        X(dwfl_linux_proc_report)                                               \
+        X(dwfl_module_addrdie)                                                  \
+        X(dwfl_module_addrname)                                                 \
+        X(dwfl_module_nextcu)                                                   \
+        X(dwfl_report_begin)                                                    \
+        X(dwfl_report_end)
+
+static struct {
+#define DECLARE(name) __typeof__(name) *name;
+        FUNCTIONS(DECLARE)
+} dw;   /* const after the constructor */
 
 enum { ANSWERS = 256 };
 
@@ -35,30 +66,27 @@ static struct {
         } answers[ANSWERS];             /* lock */
 } state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static const Dwfl_Callbacks callbacks = {
-        .find_elf       = dwfl_linux_proc_find_elf,
-        .find_debuginfo = dwfl_build_id_find_debuginfo,
-};
+static Dwfl_Callbacks callbacks;        /* const after the constructor; libdw keeps its address */
 
 /* Reads /proc/self/maps, for the first time or again. */
 static bool read_maps(void)
 {
         if (!state.dwfl)
-                state.dwfl = dwfl_begin(&callbacks);
+                state.dwfl = dw.dwfl_begin(&callbacks);
         if (!state.dwfl)
                 return false;
-        dwfl_report_begin(state.dwfl);
-        return dwfl_linux_proc_report(state.dwfl, getpid()) == 0 &&
-               dwfl_report_end(state.dwfl, NULL, NULL) == 0;
+        dw.dwfl_report_begin(state.dwfl);
+        return dw.dwfl_linux_proc_report(state.dwfl, getpid()) == 0 &&
+               dw.dwfl_report_end(state.dwfl, NULL, NULL) == 0;
 }
 
 static Dwfl_Module *find_module(Dwarf_Addr pc)
 {
         Dwfl_Module *m;
 
-        m = state.dwfl ? dwfl_addrmodule(state.dwfl, pc) : NULL;
+        m = state.dwfl ? dw.dwfl_addrmodule(state.dwfl, pc) : NULL;
         if (!m && read_maps())
-                m = dwfl_addrmodule(state.dwfl, pc);
+                m = dw.dwfl_addrmodule(state.dwfl, pc);
         return m;
 }
 
@@ -71,11 +99,11 @@ static Dwarf_Die *find_unit(Dwfl_Module *m, Dwarf_Addr pc, Dwarf_Addr *ret_bias)
 {
         Dwarf_Die *cu;
 
-        cu = dwfl_module_addrdie(m, pc, ret_bias);
-        if (cu && dwarf_haspc(cu, pc - *ret_bias) > 0)
+        cu = dw.dwfl_module_addrdie(m, pc, ret_bias);
+        if (cu && dw.dwarf_haspc(cu, pc - *ret_bias) > 0)
                 return cu;
-        for (cu = NULL; (cu = dwfl_module_nextcu(m, cu, ret_bias)); )
-                if (dwarf_haspc(cu, pc - *ret_bias) > 0)
+        for (cu = NULL; (cu = dw.dwfl_module_nextcu(m, cu, ret_bias)); )
+                if (dw.dwarf_haspc(cu, pc - *ret_bias) > 0)
                         return cu;
         return NULL;
 }
@@ -89,14 +117,14 @@ static const char *name_by_scopes(Dwarf_Die *scopes, int n, const char **ret_out
         const char *inner = NULL;
 
         for (int i = 0; i < n; i++) {
-                int tag = dwarf_tag(&scopes[i]);
+                int tag = dw.dwarf_tag(&scopes[i]);
 
                 if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
                         continue;
                 if (!inner)
-                        inner = dwarf_diename(&scopes[i]);
+                        inner = dw.dwarf_diename(&scopes[i]);
                 else if (tag == DW_TAG_subprogram)
-                        *ret_outer = dwarf_diename(&scopes[i]);
+                        *ret_outer = dw.dwarf_diename(&scopes[i]);
                 if (tag == DW_TAG_subprogram)
                         break;
         }
@@ -120,15 +148,15 @@ static void fill_function(Dwfl_Module *m, Dwarf_Addr pc, Dwarf_Die *cu, Dwarf_Ad
         Dwarf_Die  *scopes = NULL, *chain = NULL;
         int         n;
 
-        n = cu ? dwarf_getscopes(cu, address, &scopes) : 0;
+        n = cu ? dw.dwarf_getscopes(cu, address, &scopes) : 0;
         if (n > 0) {
                 /* The lexical scopes of the innermost function end at its abstract instance; from
                  * the concrete one outwards they lead to where it was inlined. */
-                n = dwarf_getscopes_die(&scopes[0], &chain);
+                n = dw.dwarf_getscopes_die(&scopes[0], &chain);
                 inner = name_by_scopes(n > 0 ? chain : scopes, n > 0 ? n : 1, &outer);
         }
         if (!inner)
-                inner = dwfl_module_addrname(m, pc);
+                inner = dw.dwfl_module_addrname(m, pc);
 
         if (inner && outer && strncmp(inner, outer, (size_t)task_length(outer)) != 0)
                 snprintf(ret->function, sizeof ret->function, "%s (in %.*s)", inner,
@@ -164,9 +192,9 @@ static void fill_line(Dwarf_Die *cu, Dwarf_Addr address, weir_symbol *ret)
         Dwarf_Line *line;
         const char *path;
 
-        line = dwarf_getsrc_die(cu, address);
-        path = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
-        if (!path || dwarf_lineno(line, &ret->line) != 0)
+        line = dw.dwarf_getsrc_die(cu, address);
+        path = line ? dw.dwarf_linesrc(line, NULL, NULL) : NULL;
+        if (!path || dw.dwarf_lineno(line, &ret->line) != 0)
                 return;
         fill_file(path, ret);
 }
@@ -209,7 +237,25 @@ static bool lookup(const void *pc, weir_symbol *ret)
         return ok;
 }
 
+/* Loads libdw; false: it is not there, or lacks something. */
+static bool load(void)
+{
+        void *lib = dlopen("libdw.so.1", RTLD_NOW | RTLD_LOCAL);
+
+        if (!lib)
+                return false;
+#define LOAD(name)                                                              \
+        *(void **)&dw.name = dlsym(lib, #name);                                 \
+        if (!dw.name)                                                           \
+                return false;
+        FUNCTIONS(LOAD)
+        callbacks.find_elf = dw.dwfl_linux_proc_find_elf;
+        callbacks.find_debuginfo = dw.dwfl_build_id_find_debuginfo;
+        return true;
+}
+
 __attribute__((constructor)) void weir_symbols_install(void)
 {
-        weir_symbolizer_set(lookup);
+        if (load())
+                weir_symbolizer_set(lookup);
 }

@@ -62,10 +62,11 @@ typedef struct weir_chan weir_chan;
 
 /* Makes a channel for elements of elem_size bytes, of which cap fit in before a sender parks.
  *
- * The size may be 0, the capacity is limited by memory alone.
+ * The size may be 0 and is below 64 KiB: what is larger goes by pointer. The capacity is limited by
+ * memory alone.
  *
  * Parks: no.  From: goroutine.  Fails: never (no memory ends the program).
- * Panics: elem_size * cap overflows. */
+ * Panics: elem_size of 64 KiB or more; elem_size * cap overflows. */
 WEIR_API weir_chan *weir_chan_new(size_t elem_size, size_t cap);
 
 /* The same for elements of type T. */
@@ -149,9 +150,10 @@ typedef struct weir_case {
  * for ever. The cases are read only before the return; elem and ok are the caller's, and only those
  * of the chosen case are written.
  *
- * Parks: until a case is ready, unless there is a default.  From: goroutine.  Fails: never. Panics:
- * an empty case (WEIR_OP_NONE) or an unknown one, two defaults, an element size that differs from
- * the channel's, a chosen send on a closed channel. */
+ * Parks: until a case is ready, unless there is a default.  From: goroutine.  Fails: never.
+ * Panics: an empty case (WEIR_OP_NONE) or an unknown one, two defaults, an element size that
+ * differs from the channel's, a context that weir did not make, a chosen send on a closed
+ * channel. */
 WEIR_API int weir_select_n(const weir_case *cases, size_t n);
 
 /* On by: a C compiler. C++ fills an array and calls weir_select_n. */

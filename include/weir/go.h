@@ -71,13 +71,14 @@ typedef struct weir_go_options {
  * goroutine ends when its function returns; nothing waits for it (a weir_wg does, see weir/sync.h),
  * and the program ends with the root goroutine whatever the others do.
  *
- * Parks: no.  From: goroutine.  Fails: never (no memory for a stack ends the program).
- * Panics: never. */
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: arguments over 64 KiB or a quarter of the stack; no address space for another stack. */
 #define weir_go(...) WEIR_CAT_(WEIR_GO_, WEIR_MANY_(__VA_ARGS__))(NULL, __VA_ARGS__)
 
 /* The same with options, a pointer to weir_go_options that need not outlive the call.
  *
- * Parks: no.  From: goroutine.  Fails: never.  Panics: stack_size above 1 GiB, locked_thread. */
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: as weir_go; stack_size above 1 GiB; locked_thread. */
 #define weir_go_with(opt, ...) WEIR_CAT_(WEIR_GO_, WEIR_MANY_(__VA_ARGS__))((opt), __VA_ARGS__)
 
 #define WEIR_GO_0(opt, name) \
@@ -92,7 +93,8 @@ typedef struct weir_go_options {
  *
  * arg is passed as it is; what it points to is the caller's and must outlive the goroutine's use.
  *
- * Parks: no.  From: goroutine.  Fails: never.  Panics: fn is NULL. */
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: fn is NULL; no address space for another stack. */
 WEIR_API void weir_go_fn(void (*fn)(void *arg), void *arg);
 
 /* Starts a goroutine that calls entry with the address of its own copy of size bytes at args.
@@ -101,7 +103,7 @@ WEIR_API void weir_go_fn(void (*fn)(void *arg), void *arg);
  * With size 0, args may be NULL.
  *
  * Parks: no.  From: goroutine.  Fails: never.
- * Panics: entry is NULL, arguments that do not fit on the stack, bad options as in weir_go_with. */
+ * Panics: entry is NULL; as weir_go_with. */
 WEIR_API void weir_go_copy(void (*entry)(void *), const void *args, size_t size,
                            const weir_go_options *opt);
 

@@ -83,7 +83,7 @@ WEIR_API void weir_wg_wait(weir_wg *wg);
  * done when entry returns. weir_wg_go expands to this; wg must outlive the goroutine.
  *
  * Parks: no.  From: goroutine.  Fails: never.
- * Panics: entry is NULL, arguments that do not fit on the stack. */
+ * Panics: entry is NULL; as weir_go. */
 WEIR_API void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_t size);
 
 /* On by: a C compiler. C++ has no address of a compound literal: it calls weir_wg_go_copy. */
@@ -93,7 +93,7 @@ WEIR_API void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *ar
  *
  *         weir_wg_go(&wg, add, .n = 7);
  *
- * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: as weir_go. */
 #define weir_wg_go(wg, ...) WEIR_CAT_(WEIR_WG_GO_, WEIR_MANY_(__VA_ARGS__))((wg), __VA_ARGS__)
 
 #define WEIR_WG_GO_0(wg, name) \

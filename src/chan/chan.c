@@ -83,7 +83,8 @@ static _Noreturn void wait_for_ever(struct g *g, enum why why)
         weir__throw("goroutine %llu woke on a nil channel", (unsigned long long)g->id);
 }
 
-void weir_chan_send(weir_chan *c, const void *elem, size_t size)
+/* Not inlined, also not at link time: a dump names the call that a goroutine waits in. */
+noinline void weir_chan_send(weir_chan *c, const void *elem, size_t size)
 {
         struct g *g = weir__sched_need_g("weir_chan_send"), *wake;
 
@@ -107,7 +108,7 @@ void weir_chan_send(weir_chan *c, const void *elem, size_t size)
                 weir__chan_panic_closed(c);
 }
 
-bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
+noinline bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
 {
         struct g *g = weir__sched_need_g("weir_chan_recv"), *wake;
         bool      ok;
@@ -131,7 +132,7 @@ bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
         return wait_in(c, &c->receivers, g, elem, WHY_RECV);
 }
 
-bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)
+noinline bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)
 {
         struct g *wake;
         bool      sent;

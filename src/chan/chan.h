@@ -32,7 +32,8 @@ struct select {
 #define SELECT_OPEN UINT32_MAX
 
 struct waitq {
-        struct waiter *first, *last;
+        struct waiter *first;           /* atomic: select peeks at it without the lock */
+        struct waiter *last;
 };
 
 struct weir_chan {

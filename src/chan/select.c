@@ -164,7 +164,7 @@ static int draw_ready(const struct plan *pl)
 }
 
 /* Does a ready case. False: the waiter that made it ready was won by another select meanwhile. */
-static bool perform(const weir_case *k, struct g **ret_wake, bool *ret_panic)
+static noinline bool perform(const weir_case *k, struct g **ret_wake, bool *ret_panic)
 {
         weir_chan *c = k->chan;
         bool       ok = true;
@@ -284,6 +284,22 @@ static noinline int select_many(struct plan *pl, struct g *g)
         return i;
 }
 
+/* One channel operation and a default, the commonest select of all: when a look without the lock
+ * shows that the operation would wait, it is the default's turn. Whoever could make it ready does so
+ * after this look, and then the select came first. */
+static bool would_wait(const weir_case *k)
+{
+        const weir_chan *c = k->chan;
+
+        if (!c)
+                return true;
+        if (k->size != c->elem_size || load_acquire(&c->closed))
+                return false;                   /* the whole way will tell */
+        if (k->op == WEIR_OP_RECV)
+                return !load_relaxed(&c->count) && !load_relaxed(&c->senders.first);
+        return load_relaxed(&c->count) == c->cap && !load_relaxed(&c->receivers.first);
+}
+
 int weir_select_n(const weir_case *cases, size_t n)
 {
         struct g     *g = weir__sched_need_g("weir_select");
@@ -291,6 +307,9 @@ int weir_select_n(const weir_case *cases, size_t n)
         struct waiter w[ON_STACK];
         uint32_t      order[ON_STACK];
 
+        if (n == 2 && cases[1].op == WEIR_OP_DEFAULT &&
+            (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND) && would_wait(&cases[0]))
+                return 1;
         if (unlikely(n > INT32_MAX))
                 weir__panic("weir_select: %zu cases", n);
         if (unlikely(n > ON_STACK))

@@ -8,7 +8,7 @@ void weir__waitq_push(struct waitq *q, struct waiter *w)
         if (q->last)
                 q->last->next = w;
         else
-                q->first = w;
+                store_relaxed(&q->first, w);
         q->last = w;
 }
 
@@ -17,7 +17,7 @@ void weir__waitq_remove(struct waitq *q, struct waiter *w)
         if (w->prev)
                 w->prev->next = w->next;
         else if (q->first == w)
-                q->first = w->next;
+                store_relaxed(&q->first, w->next);
         else
                 return;                         /* taken already */
         if (w->next)
@@ -34,7 +34,7 @@ struct waiter *weir__waitq_take(struct waitq *q)
         while ((w = q->first)) {
                 uint32_t open = SELECT_OPEN;
 
-                q->first = w->next;
+                store_relaxed(&q->first, w->next);
                 if (w->next)
                         w->next->prev = NULL;
                 else

@@ -70,6 +70,9 @@ unsigned weir__os_cpu_limit(void);
 bool weir__os_futex_wait(const uint32_t *word, uint32_t value, int64_t ns);
 void weir__os_futex_wake(const uint32_t *word, int count);
 
+/* The calling thread's errno, for keeping beside other things of the thread. */
+int *weir__os_errno_address(void);
+
 /* errno, read and written by calls that no compiler may cache across a stack switch. */
 int  weir__os_errno_get(void);
 void weir__os_errno_set(int value);

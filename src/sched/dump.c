@@ -213,7 +213,8 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
         weir__out_print(o, " [%s", state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
         if (state == G_PARKED && on)
                 weir__out_print(o, " %p", on);
-        print_age(o, weir__os_now() - load_relaxed(&g->since));
+        if (state == G_PARKED || state == G_BLOCKED)    /* the others' since is of an earlier wait */
+                print_age(o, weir__os_now() - load_relaxed(&g->since));
         weir__out_print(o, "]:\n");
 }
 
@@ -274,8 +275,8 @@ static bool dump_one(void *head, void *arg)
 {
         struct out *o = arg;
         struct g   *g = head;
-        uint64_t    id = load_relaxed(&g->id), switches = load_relaxed(&g->switches);
-        uint32_t    state = load_acquire(&g->state);
+        uint64_t    id = load_relaxed(&g->id);
+        uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
         struct regs r;
 
         if (!id || state == G_DEAD || g->system)

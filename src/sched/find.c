@@ -13,10 +13,11 @@
  *         still has it, and the monitor looks at every queue while a processor is idle (sysmon.c):
  *         it is then late by some microseconds, not lost. The last look in go_idle() is ordered by
  *         the locked decrement of `spinning`.
- * Cost    Waking a thread costs the waker 8 us and the goroutine 20; so a goroutine alone in its
- *         processor's queues does not wake one unless the monitor's credit allows it: the one who
- *         readied it most often parks at once (ping-pong, mutex hand-over). The monitor wakes one
- *         late when it did not.
+ * Cost    Waking a thread costs the waker 8 us and the goroutine 20. So a few runnable goroutines do
+ *         not wake one each time, only when the monitor's credit allows it, which it renews some
+ *         thousand times a second: who readies a goroutine most often parks at once (ping-pong,
+ *         mutex hand-over, producer and consumer). Where that was wrong the monitor wakes one late.
+ *         A crowd does not wait for credit, nor does a thread that found more than it can run.
  * Not     A separate thread for the poller: every event would cross threads. Waking for every ready
  *         as Go does: on two cores a ping-pong then spends more in futexes than in channels. */
 #include "sched/state.h"
@@ -24,7 +25,7 @@
 
 struct sched_hooks weir__sched_hooks;
 
-enum { EVENTS = 128, GLOBAL_BATCH = 64, STEAL_ROUNDS = 4 };
+enum { EVENTS = 128, GLOBAL_BATCH = 64, CROWD = 16 };
 
 /* ---- the poller ---- */
 
@@ -60,14 +61,17 @@ bool weir__sched_poll(int64_t ns, struct glist *ready)
         return ready->first != NULL;
 }
 
+static bool net_open(void)
+{
+        return weir__sched_hooks.poll_open && weir__sched_hooks.poll_open();
+}
+
 static struct g *poll_now(struct p *p)
 {
         struct glist l = { 0 };
         struct g    *g;
 
-        if (!weir__sched_hooks.poll_open || !weir__sched_hooks.poll_open())
-                return NULL;
-        if (!weir__sched_poll(0, &l))
+        if (!net_open() || !weir__sched_poll(0, &l))
                 return NULL;
         g = l.first;
         l.first = g->next;
@@ -134,8 +138,8 @@ void weir__sched_wake_for(struct p *p)
 {
         if (likely(!load_relaxed(&sched.nidle)) || load_relaxed(&sched.spinning))
                 return;
-        if (weir__runq_lone(p) && !(load_relaxed(&sched.wake_credit) &&
-                                    exchange_acquire(&sched.wake_credit, 0)))
+        if (weir__runq_size(p) < CROWD && !(load_relaxed(&sched.wake_credit) &&
+                                            exchange_acquire(&sched.wake_credit, 0)))
                 return;
         weir__sched_wake();
 }
@@ -182,6 +186,13 @@ static struct g *steal(struct m *m, struct seen *seen, int64_t now)
         return NULL;
 }
 
+/* Whether another processor runs: only its goroutines could make work for this one to find. Events
+ * and timers make some too, and for those a thread waits in the poller. */
+static bool others_run(void)
+{
+        return load_relaxed(&sched.nidle) + 1 < sched.nprocs;
+}
+
 /* Looks everywhere for a while. Comes back spinning or not, as m->spinning says. */
 static struct g *look_around(struct m *m)
 {
@@ -210,7 +221,7 @@ static struct g *look_around(struct m *m)
                 if (load_relaxed(&sched.poller) == POLLER_NONE && (g = poll_now(m->p)))
                         return g;
                 now = weir__os_now();
-        } while (now - start < sched.spin_ns && !load_relaxed(&sched.stopping));
+        } while (now - start < sched.spin_ns && others_run() && !load_relaxed(&sched.stopping));
         return NULL;
 }
 
@@ -273,7 +284,8 @@ static void wait_in_poller(struct m *m)
         when = MIN(when, earliest_timer());
         if (load_seq(&sched.stopping) || (load_seq(&sched.nidle) && work_somewhere()))
                 when = 0;
-        weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0), &l);
+        if (when == INT64_MAX || when > weir__os_now() || net_open())
+                weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0), &l);
         store_relaxed(&weir__sched_coarse, weir__os_now());
         store_seq(&sched.poller, POLLER_NONE);          /* another idle thread may take the post now */
         if (take_idle_p(m))
@@ -362,7 +374,8 @@ _Noreturn void weir__sched_loop(struct m *m)
                         continue;
                 if (m->spinning) {
                         stop_spinning(m);
-                        weir__sched_wake_for(m->p);     /* where there was one there may be more */
+                        if (!weir__runq_lone(m->p))
+                                weir__sched_wake();     /* more than this thread can run */
                 }
                 m->p->budget = SLICE;
                 weir__sched_switch(m, &m->g0, g);

@@ -54,15 +54,17 @@ enum why {
 struct protect;
 
 struct g {
-        struct context  ctx;
-        uint32_t        state;          /* atomic: enum g_state */
-        int             saved_errno;    /* while not running */
-        struct g       *next;           /* whose list or queue it is in */
-        uint32_t        why;            /* atomic: enum why, while parked */
-        bool            spawned_here;   /* only its starter and itself */
-        bool            system;         /* const while alive: the runtime's own, not counted */
-        const void     *wait_on;        /* atomic: the object, while parked */
-        int64_t         since;          /* atomic: coarse time of the last change to or from parked */
+        /* The line that a switch and a park touch; the first frames lie just below it. */
+        struct context ctx;
+        uint32_t       state;           /* atomic: enum g_state */
+        int            saved_errno;     /* while not running */
+        struct g      *next;            /* whose list or queue it is in */
+        struct m      *m;               /* atomic: the thread it runs on, NULL otherwise */
+        uint32_t       switches;        /* atomic, only the thread that runs it writes */
+        uint32_t       why;             /* atomic: enum why, while parked */
+        const void    *wait_on;         /* atomic: the object, while parked */
+        int64_t        since;           /* atomic: coarse time of the last park */
+
         uint64_t        id;             /* atomic: unique, from 1; 0 while dead */
         void          (*fn)(void *);    /* atomic; const while alive: entry function */
         void           *arg;            /* const while alive */
@@ -70,10 +72,9 @@ struct g {
         void          (*after)(void *); /* only itself: called with after_arg once fn returned */
         void           *after_arg;
         struct protect *protect;        /* only itself: innermost weir_protect */
-        struct m       *m;              /* atomic: the thread it runs on, NULL otherwise */
-        struct stack    stack;          /* const */
-        uint64_t        switches;       /* atomic, only the thread that runs it writes */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
+        struct stack    stack;          /* const */
+        bool            system;         /* const while alive: the runtime's own, not counted */
 #if WEIR_TSAN
         void *fiber;                    /* const once made */
 #endif
@@ -82,6 +83,7 @@ struct g {
 #endif
 };
 
+_Static_assert(offsetof(struct g, id) == CACHE_LINE, "the hot part of a goroutine is one line");
 _Static_assert(sizeof(struct g) <= STACK_HEAD, "a goroutine outgrew the head of its stack");
 
 #endif

@@ -10,6 +10,7 @@ struct m {
         struct g  *g;           /* only this thread: what it runs; &g0 in the scheduler itself */
         struct p  *p;           /* only this thread: NULL while it has no processor */
         struct g   g0;          /* the scheduler's own context, on the thread's own stack */
+        int       *err;         /* const after start: this thread's errno */
         uint32_t   wake;        /* atomic, futex: 1 once it may go on */
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */
@@ -17,7 +18,6 @@ struct m {
         struct m  *all_next;    /* const after publication */
         int        tid;         /* const after start */
         uint32_t   id;          /* const */
-        uint64_t   ticks;       /* only this thread */
 
         /* What a dump asks of a running thread, answered by the signal handler. */
         uint32_t    look;       /* atomic: 1 asked, 2 answered */

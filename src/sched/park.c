@@ -41,7 +41,7 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
         bool dying = load_relaxed(&from->state) == G_DEAD;
 
         check(m->g == from);
-        from->saved_errno = weir__os_errno_get();
+        from->saved_errno = *m->err;
         if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
                 wait_until_left(&to->ctx);
         store_relaxed(&to->ctx.on_cpu, 1);
@@ -57,7 +57,7 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
         san_leave(from, to, dying);
         weir__arch_switch(&from->ctx, &to->ctx);
         san_arrived(from);
-        weir__os_errno_set(from->saved_errno);
+        *self()->err = from->saved_errno;
 }
 
 struct g *weir__sched_pick(struct m *m)

@@ -15,6 +15,27 @@ enum { ARGS_MAX = 64 * 1024, NAME_MAX_ = 63, IDS = 64 };
 
 static uint64_t next_id;        /* atomic: ids given to processors, IDS at a time */
 
+static slowpath void put_shared(uint32_t class, struct g *first, struct g *last)
+{
+        lock_take(&sched.lock);
+        last->next = sched.dead[class];
+        store_relaxed(&sched.dead[class], first);
+        lock_drop(&sched.lock);
+}
+
+/* Gives the older half of p's dead goroutines to all: others start them, p only ends them. */
+static slowpath void spill(struct p *p)
+{
+        struct g *keep = p->dead, *last;
+
+        for (p->ndead = 1; p->ndead < G_CACHE / 2; p->ndead++)
+                keep = keep->next;
+        for (last = keep->next; last->next; last = last->next)
+                ;
+        put_shared(sched.stack_class, keep->next, last);
+        keep->next = NULL;
+}
+
 static _Noreturn void finish(struct g *g)
 {
         struct m *m = self();
@@ -25,15 +46,13 @@ static _Noreturn void finish(struct g *g)
         store_relaxed(&g->state, G_DEAD);
         if (!g->system)
                 count_in(&p->counters, goroutines_finished, 1);
-        if (likely(g->stack.class == sched.stack_class && p->ndead < G_CACHE)) {
+        if (likely(g->stack.class == sched.stack_class)) {
                 g->next = p->dead;
                 p->dead = g;
-                p->ndead++;
+                if (unlikely(++p->ndead == G_CACHE))
+                        spill(p);
         } else {
-                lock_take(&sched.lock);
-                g->next = sched.dead[g->stack.class];
-                store_relaxed(&sched.dead[g->stack.class], g);
-                lock_drop(&sched.lock);
+                put_shared(g->stack.class, g, g);
         }
         next = weir__sched_pick(m);
         weir__sched_switch(m, g, next ? next : &m->g0);

@@ -7,8 +7,8 @@
  * States  watching (a futex with a limit), deep asleep (a futex without one, when all is idle for
  *         some rounds; sched.monitor_deep is then 1 and the next thread that takes a processor
  *         raises the futex), done (the root function has returned).
- * Cost    While processors are both busy and idle it wakes every 200 us; else every 10 ms; in a
- *         process that does nothing, never.
+ * Cost    While processors are both busy and idle it wakes every 200 us, while all of several are
+ *         busy every millisecond, else every 10 ms; in a process that does nothing, never.
  * Not     A thread of its own: the caller of weir_run has nothing else to do. */
 #include "sched/state.h"
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 
 enum {
         PERIOD_MIXED = 200 * 1000,
+        PERIOD_BUSY = 1000 * 1000,
         PERIOD = 10 * 1000 * 1000,
         DEEP_AFTER = 20,                /* idle rounds */
         POLL_LATE = 10 * 1000 * 1000,
@@ -139,7 +140,9 @@ static int64_t period(void)
 {
         uint32_t idle = load_relaxed(&sched.nidle);
 
-        return idle && idle < sched.nprocs ? PERIOD_MIXED : PERIOD;
+        if (sched.nprocs == 1 || idle == sched.nprocs)
+                return PERIOD;
+        return idle ? PERIOD_MIXED : PERIOD_BUSY;
 }
 
 void weir__monitor_run(void)

@@ -67,6 +67,7 @@ static void thread_main(void *arg)
 #if WEIR_TSAN
         m->g0.fiber = __tsan_get_current_fiber();
 #endif
+        m->err = weir__os_errno_address();
         m->g = &m->g0;
         m->g0.ctx.on_cpu = 1;
         m->g0.state = G_RUNNING;

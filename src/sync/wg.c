@@ -1,7 +1,9 @@
 /* The wait group.
  *
  * What    A counter and the goroutines that wait for it to become 0.
- * Shape   one word: counter in the low half (signed), waiters in the high half; one list.
+ * Shape   one word: counter in the low half (signed), waiters in the high half; one list. A negative
+ *         delta borrows nothing from the high half as long as the counter does not fall below 0, and
+ *         when it does that is a panic and taken back.
  * States  Waiting: the goroutine has raised the number of waiters and is pushing its record, or has.
  *         Who brings the counter to 0 with waiters > 0 owns both words until it has readied the last
  *         one; with waiters == 0 it never touches the group again, so a goroutine that finds the
@@ -33,12 +35,6 @@ static inline int32_t counter(uint64_t word)
         return (int32_t)(uint32_t)word;
 }
 
-/* Adds to the low half without a carry into the high one. */
-static inline uint64_t plus(uint64_t word, int32_t delta)
-{
-        return (word & ~UINT64_C(0xffffffff)) | ((uint32_t)word + (uint32_t)delta);
-}
-
 /* Wakes all n: a waiter that has announced itself is about to push its record if it has not yet. */
 static slowpath void wake_all(struct wg *wg, uint32_t n)
 {
@@ -68,16 +64,15 @@ static slowpath void wake_all(struct wg *wg, uint32_t n)
 void weir_wg_add(weir_wg *pub, int delta)
 {
         struct wg *wg = open_wg(pub);
-        uint64_t   old = load_relaxed(&wg->word);
+        uint64_t   old = fetch_add_seq(&wg->word, (uint64_t)(int64_t)delta);
+        int32_t    now;
 
-        do {
-                int32_t now;
-
-                if (__builtin_add_overflow(counter(old), delta, &now) || now < 0)
-                        weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub,
-                                    counter(old), delta);
-        } while (!cas_seq(&wg->word, &old, plus(old, delta)));
-        if (counter(old) + delta == 0 && old >> 32)
+        if (unlikely(__builtin_add_overflow(counter(old), delta, &now) || now < 0)) {
+                fetch_sub_seq(&wg->word, (uint64_t)(int64_t)delta);
+                weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub, counter(old),
+                            delta);
+        }
+        if (now == 0 && old >> 32)
                 wake_all(wg, (uint32_t)(old >> 32));
 }
 

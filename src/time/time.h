@@ -20,6 +20,9 @@ struct timer {
  * it may ready goroutines and nothing else that can wait. From: any thread of the runtime. */
 void weir__timer_start(struct timer *t, int64_t when, int64_t period, void (*fn)(struct timer *t));
 
+/* The same for a timer that is never stopped, which makes it cheaper. */
+void weir__timer_start_for_good(struct timer *t, int64_t when, void (*fn)(struct timer *t));
+
 /* Disarms; true: it was armed. When it returns, fn neither runs nor will run. */
 bool weir__timer_stop(struct timer *t);
 

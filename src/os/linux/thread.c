@@ -15,6 +15,11 @@
  * call that comes back on another thread. The same symbol without that promise. */
 extern int *errno_address(void) __asm__("__errno_location");
 
+int *weir__os_errno_address(void)
+{
+        return errno_address();
+}
+
 int weir__os_errno_get(void)
 {
         return *errno_address();
