@@ -142,6 +142,10 @@ void weir__desc_deadline(struct side *s, int64_t when)
         bool past;
 
         lock_take(&s->desc->lock);
+        if (load_seq(&s->desc->refs) & DESC_CLOSING) {  /* the close has stopped the timer, or will */
+                lock_drop(&s->desc->lock);
+                return;
+        }
         weir__timer_stop(&s->deadline);
         past = when && when <= weir__os_now();
         store_seq(&s->expired, past);
