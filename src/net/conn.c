@@ -107,7 +107,7 @@ static ssize_t read_once(struct desc *d, void *buf, size_t len)
                 n = -weir__os_errno_get();
         if (n >= 0) {
                 s->full = n > 0 && (size_t)n == len;
-                s->drained = n > 0 && !s->full && d->stream;
+                s->drained = n > 0 && !s->full && d->tcp;
         }
         return n;
 }
@@ -116,7 +116,7 @@ static ssize_t read_once(struct desc *d, void *buf, size_t len)
  * caller expects, and a full buffer will not tell that it was the last. Ask TCP from now on. */
 static void learn(struct desc *d)
 {
-        if (d->read.full && d->stream)
+        if (d->read.full && d->tcp)
                 d->inq = weir__os_recv_left_enable(d->fd);
         d->read.full = false;
 }
