@@ -206,10 +206,11 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
         static const char *const states[] = { "dead", "runnable", "running", "parked", "blocking call" };
         const void *on = load_relaxed(&g->wait_on);
         const char *name = load_relaxed(&g->name);
+        char        copy[G_NAME_MAX + 1] = "";          /* the goroutine may end and take it along */
 
         weir__out_print(o, "goroutine %llu", (unsigned long long)load_relaxed(&g->id));
-        if (name)
-                weir__out_print(o, " \"%s\"", name);
+        if (name && weir__os_peek(copy, name, G_NAME_MAX))
+                weir__out_print(o, " \"%s\"", copy);
         weir__out_print(o, " [%s", state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
         if (state == G_PARKED && on)
                 weir__out_print(o, " %p", on);
@@ -262,7 +263,7 @@ static bool ask(struct m *m)
 
 static void dump_running(struct out *o, struct g *g)
 {
-        struct m *m = load_relaxed(&g->m);
+        struct m *m = load_acquire(&g->m);              /* pairs with the release of the switch */
 
         if (m && ask(m) && m->look_g == g) {
                 print_stack(o, &m->look_regs, false, NULL);
@@ -279,7 +280,7 @@ static bool dump_one(void *head, void *arg)
         uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
         struct regs r;
 
-        if (!id || state == G_DEAD || g->system)
+        if (!id || state == G_DEAD)
                 return true;
         print_head(o, g, state);
         if (g == weir__sched_g()) {

@@ -9,6 +9,8 @@
 struct m;
 struct p;
 
+enum { G_NAME_MAX = 63 };
+
 /* State of a goroutine.
  *
  *   DEAD      on a free list, or being set up by its starter: the list's or starter's
@@ -74,7 +76,6 @@ struct g {
         struct protect *protect;        /* only itself: innermost weir_protect */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
-        bool            system;         /* const while alive: the runtime's own, not counted */
 #if WEIR_TSAN
         void *fiber;                    /* const once made */
 #endif

@@ -60,17 +60,17 @@ void weir__runq_put(struct p *p, struct g *g)
 }
 
 /* Brings what the next switches will touch nearer: the goroutine after the next, and the stack of the
- * next, whose head was brought by the call before. A slot may be stale; the heads of stacks never go
- * away, so the worst is a line fetched in vain. */
+ * next, whose head was brought by the call before. A thief may take them meanwhile; the heads of
+ * stacks never go away, so the worst is a line fetched in vain. */
 static inline void prefetch_after(struct p *p, uint32_t head)
 {
-        struct g *one = load_relaxed(&p->ring[(head + 1) % RUNQ_SIZE]);
-        struct g *two = load_relaxed(&p->ring[(head + 2) % RUNQ_SIZE]);
+        uint32_t n = load_relaxed(&p->tail) - head;
+        char    *sp;
 
-        __builtin_prefetch(two);
-        if (one) {
-                char *sp = load_relaxed(&one->ctx.sp);
-
+        if (n > 2)
+                __builtin_prefetch(load_relaxed(&p->ring[(head + 2) % RUNQ_SIZE]));
+        if (n > 1) {
+                sp = load_relaxed(&load_relaxed(&p->ring[(head + 1) % RUNQ_SIZE])->ctx.sp);
                 __builtin_prefetch(sp);
                 __builtin_prefetch(sp + CACHE_LINE);
         }

@@ -11,7 +11,7 @@
 #include "sched/san.h"
 #include <weir/go.h>
 
-enum { ARGS_MAX = 64 * 1024, NAME_MAX_ = 63, IDS = 64 };
+enum { ARGS_MAX = 64 * 1024, IDS = 64 };
 
 static uint64_t next_id;        /* atomic: ids given to processors, IDS at a time */
 
@@ -44,8 +44,7 @@ static _Noreturn void finish(struct g *g)
 
         store_relaxed(&g->id, 0);
         store_relaxed(&g->state, G_DEAD);
-        if (!g->system)
-                count_in(&p->counters, goroutines_finished, 1);
+        count_in(&p->counters, goroutines_finished, 1);
         if (likely(g->stack.class == sched.stack_class)) {
                 g->next = p->dead;
                 p->dead = g;
@@ -151,7 +150,7 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         top = g->stack.high;
         store_relaxed(&g->name, NULL);
         if (unlikely(name != NULL)) {
-                size_t n = strnlen(name, NAME_MAX_);
+                size_t n = strnlen(name, G_NAME_MAX);
 
                 top -= n + 1;
                 memcpy(top, name, n);
@@ -169,7 +168,6 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         g->after = after;
         g->after_arg = after_arg;
         g->protect = NULL;
-        g->system = false;
         store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
