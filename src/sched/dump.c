@@ -205,10 +205,12 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
 {
         static const char *const states[] = { "dead", "runnable", "running", "parked", "blocking call" };
         const void *on = load_relaxed(&g->wait_on);
-        const char *name = load_relaxed(&g->name);
+        const char *at = load_relaxed(&g->name);
+        char        name[64];
 
         weir__out_print(o, "goroutine %llu", (unsigned long long)load_relaxed(&g->id));
-        if (name)
+        /* It may end, and another be named there, meanwhile. */
+        if (at && weir__os_peek(name, at, sizeof name) == sizeof name && memchr(name, 0, sizeof name))
                 weir__out_print(o, " \"%s\"", name);
         weir__out_print(o, " [%s", state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
         if (state == G_PARKED && on)
@@ -262,7 +264,7 @@ static bool ask(struct m *m)
 
 static void dump_running(struct out *o, struct g *g)
 {
-        struct m *m = load_relaxed(&g->m);
+        struct m *m = load_acquire(&g->m);      /* pairs with the release in weir__sched_switch */
 
         if (m && ask(m) && m->look_g == g) {
                 print_stack(o, &m->look_regs, false, NULL);
@@ -279,7 +281,7 @@ static bool dump_one(void *head, void *arg)
         uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
         struct regs r;
 
-        if (!id || state == G_DEAD || g->system)
+        if (!id || state == G_DEAD || load_relaxed(&g->system))
                 return true;
         print_head(o, g, state);
         if (g == weir__sched_g()) {

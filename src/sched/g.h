@@ -74,7 +74,7 @@ struct g {
         struct protect *protect;        /* only itself: innermost weir_protect */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
-        bool            system;         /* const while alive: the runtime's own, not counted */
+        bool            system;         /* atomic; const while alive: the runtime's own, not counted */
 #if WEIR_TSAN
         void *fiber;                    /* const once made */
 #endif

@@ -46,7 +46,7 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
                 wait_until_left(&to->ctx);
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
-        store_relaxed(&to->m, m);
+        store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
         if (to != &m->g0) {
                 check(load_relaxed(&to->state) == G_RUNNABLE);
                 store_relaxed(&to->state, G_RUNNING);

@@ -169,7 +169,7 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         g->after = after;
         g->after_arg = after_arg;
         g->protect = NULL;
-        g->system = false;
+        store_relaxed(&g->system, false);
         store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));

@@ -33,7 +33,7 @@ void weir__arch_context_init(struct context *c, void *top, void (*fn)(void *), v
         *s = (struct saved){ .r12 = (uintptr_t)fn, .r13 = (uintptr_t)arg,
                              .pc = (uintptr_t)weir__arch_entry };
         __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(s->mxcsr), "=m"(s->fcw));
-        c->sp = s;
+        store_relaxed(&c->sp, (void *)s);       /* a dump may look */
 }
 
 bool weir__arch_context_regs(const struct context *c, struct regs *ret)
