@@ -44,7 +44,7 @@ weir_task(looker, my, { int unused; })
 {
         while (!stopped()) {
                 look();
-                weir_yield();
+                weir_sleep(3 * WEIR_MILLISECOND);       /* a look takes long where all is slow */
         }
 }
 
