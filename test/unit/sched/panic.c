@@ -80,7 +80,7 @@ static int handlers;
 
 static void count_up(int **n)
 {
-        handlers++;
+        __atomic_fetch_add(&handlers, 1, __ATOMIC_RELAXED);
         (void)n;
 }
 
