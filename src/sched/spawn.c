@@ -162,7 +162,8 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
                 top = (char *)ALIGN_DOWN((uintptr_t)top, 16);
         } else {
                 g->arg = top = (char *)ALIGN_DOWN((uintptr_t)top - size, 16);
-                memcpy(top, args, size);
+                if (size)                               /* args may be NULL then */
+                        memcpy(top, args, size);
         }
         store_relaxed(&g->fn, fn);
         g->after = after;

@@ -77,8 +77,7 @@ weir_task(writer, my, { weir_conn *c; uint64_t rand; size_t bytes; bool careful;
                 add(my->sum, buf, n);
         }
         must_say(r >= 0 || (!my->careful && expected_failure(r)), "write: %s", weir_error_name((int)r));
-        if (r < 0)
-                return;
+        /* Also after a failure: the echo must end, or the reader would wait for more. */
         r = weir_conn_shutdown(my->c, SHUT_WR);
         must_say(r >= 0 || (!my->careful && (r == WEIR_ECLOSED || r == -ENOTCONN)), "shutdown: %s",
                  weir_error_name((int)r));

@@ -383,8 +383,8 @@ WEIR_TEST_WITH(the_run_sets_the_default_stack, .stack_size = 4 << 20)
 {
         weir_wg wg = { 0 };
 
-        weir_wg_go(&wg, deep, .room = (WEIR_PATIENCE > 1 ? 1 : 4) << 20, .wg = &wg);
         weir_wg_add(&wg, 1);
+        weir_go(deep, .room = (WEIR_PATIENCE > 1 ? 1 : 4) << 20, .wg = &wg);
         weir_wg_wait(&wg);
 }
 
