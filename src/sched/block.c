@@ -35,6 +35,8 @@ void weir__sched_block_exit(void)
                 p->budget = SLICE;              /* it may have gone idle at the end of one */
                 p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
                 store_relaxed(&g->state, G_RUNNING);
+                if (unlikely(load_seq(&sched.stopping)))
+                        weir__sched_switch(m, g, &m->g0);       /* for good: it is in no queue */
                 return;
         }
         store_relaxed(&g->state, G_RUNNABLE);

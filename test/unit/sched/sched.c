@@ -510,6 +510,36 @@ PLAIN_TEST(a_run_passes_arguments_and_the_result_and_is_the_only_one)
         ck_assert_int_eq(weir_run(return_arguments, 2, argv, NULL), -EALREADY);
 }
 
+static uint32_t ran_on;         /* atomic */
+
+static void hold_thread(void *arg)
+{
+        (void)arg;
+        usleep(50 * 1000);
+}
+
+weir_task(outlive, my, { int unused; })
+{
+        weir_blocking(hold_thread, NULL);
+        store_relaxed(&ran_on, 1);
+}
+
+static int leave_it_behind(int argc, char **argv)
+{
+        (void)argc;
+        (void)argv;
+        weir_go(outlive);
+        weir_sleep(5 * WEIR_MILLISECOND);
+        return 0;
+}
+
+PLAIN_TEST(after_the_root_has_returned_no_blocking_call_comes_back)
+{
+        ck_assert_int_eq(weir_run(leave_it_behind, 0, NULL, NULL), 0);
+        usleep(150 * 1000);
+        ck_assert_uint_eq(load_relaxed(&ran_on), 0);
+}
+
 WEIR_TEST(a_run_inside_a_run_fails)
 {
         ck_assert_int_eq(weir_run(return_arguments, 0, NULL, NULL), -EALREADY);
