@@ -377,8 +377,10 @@ _Noreturn void weir__sched_loop(struct m *m)
                         if (!weir__runq_lone(m->p))
                                 weir__sched_wake();     /* more than this thread can run */
                 }
-                m->p->budget = SLICE;
-                m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
+                if (!m->p->budget) {                    /* only a wide look earns a new one */
+                        m->p->budget = SLICE;
+                        m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
+                }
                 weir__sched_switch(m, &m->g0, g);
         }
 }

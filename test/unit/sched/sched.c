@@ -1,6 +1,7 @@
 /* Goroutines as the program sees them: identity, fairness, what each has of its own, arguments,
  * names, stacks, blocking calls, metrics. */
 #include "check.h"
+#include "base/atomic.h"
 #include <fenv.h>
 #include <math.h>
 #include <pthread.h>
@@ -86,7 +87,7 @@ PLAIN_TEST(before_the_run_there_is_no_goroutine)
 
 weir_task(yielder, my, { uint64_t *turns; bool *stop; })
 {
-        while (!*my->stop) {
+        while (!load_relaxed(my->stop)) {
                 ++*my->turns;
                 weir_yield();
         }
@@ -161,6 +162,46 @@ weir_task(spin_until, my, { bool *stop; })
 /* A processor that went idle at the very moment its slice was over kept a budget of 0; a goroutine
  * back from a blocking call took it without the scheduler's loop, and the next switch made that 0 the
  * largest number there is: timers, the poller and the global queue were not looked at any more. */
+static void tick_and_go(void *arg)
+{
+        (void)arg;
+}
+
+static void hold_shortly(void *arg)
+{
+        (void)arg;
+        usleep(200);
+}
+
+weir_task(compute_and_yield, my, { bool *stop; })
+{
+        while (!*my->stop) {
+                weir_time end = weir_now() + 200 * WEIR_MICROSECOND;
+
+                while (weir_now() < end)
+                        ;
+                weir_yield();
+        }
+}
+
+/* A processor that comes to its scheduler for each tick must still look at the global queue, where
+ * blocking calls come back. */
+WEIR_TEST_WITH(ticks_do_not_put_off_the_wide_look, .procs = 1, .timeout = 30)
+{
+        weir_timer *t = weir_timer_start(WEIR_MILLISECOND, WEIR_MILLISECOND, tick_and_go, NULL);
+        bool        stop = false;
+        weir_time   start;
+
+        for (int i = 0; i < 3; i++)
+                weir_go(compute_and_yield, .stop = &stop);
+        start = weir_now();
+        for (int i = 0; i < 20; i++)
+                weir_blocking(hold_shortly, NULL);
+        ck_assert_int_lt(weir_now() - start, 20 * 40 * WEIR_MILLISECOND);
+        store_relaxed(&stop, true);
+        weir_timer_stop(t);
+}
+
 WEIR_TEST_WITH(timers_fire_after_a_blocking_call_whatever_was_left_of_the_slice, .procs = 1, .timeout = 30)
 {
         weir_chan *never = weir_chan_make(int, 0);
