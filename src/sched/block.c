@@ -16,7 +16,7 @@ void weir__sched_block_enter(void)
         store_relaxed(&m->g->since, load_relaxed(&weir__sched_coarse));
         store_relaxed(&m->g->state, G_BLOCKED);
         fetch_add_seq(&sched.blocked, 1);
-        weir__m_give(weir__m_drop_p(m), false);
+        (void)weir__m_give(weir__m_drop_p(m), false);
 }
 
 void weir__sched_block_exit(void)

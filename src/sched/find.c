@@ -115,7 +115,8 @@ void weir__sched_wake(void)
             !cas_seq(&sched.spinning, &none, 1))
                 return;
         lock_take(&sched.lock);
-        if (sched.idle_m || load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs)
+        if (sched.idle_m || (load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs &&
+                             weir__os_now() >= sched.start_again))
                 p = weir__p_idle_get();
         else
                 /* The thread to spare is in the poller, or on its way there: then it looks at the
@@ -123,7 +124,7 @@ void weir__sched_wake(void)
                 poller = load_seq(&sched.poller) == POLLER_BLOCKED;
         lock_drop(&sched.lock);
         if (p) {
-                weir__m_give(p, true);
+                (void)weir__m_give(p, true);
                 return;
         }
         fetch_sub_seq(&sched.spinning, 1);

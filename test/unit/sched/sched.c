@@ -3,10 +3,14 @@
 #include "check.h"
 #include "base/atomic.h"
 #include <fenv.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -549,6 +553,56 @@ PLAIN_TEST(a_run_passes_arguments_and_the_result_and_is_the_only_one)
         ck_assert_int_eq(weir_run(NULL, 0, NULL, NULL), -EINVAL);
         ck_assert_int_eq(weir_run(return_arguments, 2, argv, NULL), -4711);
         ck_assert_int_eq(weir_run(return_arguments, 2, argv, NULL), -EALREADY);
+}
+
+/* ---- threads that cannot be had ---- */
+
+static void refuse_threads(void)
+{
+        struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 2, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+        };
+        struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+                test_skip("no seccomp filters here");
+}
+
+static int return_seven(int argc, char **argv)
+{
+        (void)argc;
+        (void)argv;
+        return 7;
+}
+
+PLAIN_TEST(a_run_without_a_thread_fails)
+{
+        refuse_threads();
+        ck_assert_int_eq(weir_run(return_seven, 0, NULL, NULL), -EAGAIN);
+}
+
+weir_task(count_up, my, { int *n; })
+{
+        __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
+}
+
+/* The program goes on with the threads that it has; who waits behind a blocking call waits longer. */
+WEIR_TEST_WITH(a_refused_thread_does_not_end_the_program, .procs = 4)
+{
+        int n = 0;
+
+        refuse_threads();
+        for (int round = 0; round < 20; round++) {
+                for (int i = 0; i < 40; i++)
+                        weir_go(count_up, .n = &n);
+                weir_blocking(hold_shortly, NULL);
+        }
+        while (__atomic_load_n(&n, __ATOMIC_RELAXED) < 20 * 40)
+                weir_yield();
 }
 
 static uint32_t ran_on;         /* atomic */
