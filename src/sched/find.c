@@ -337,8 +337,11 @@ static void wait_for_work(struct m *m)
 /* The wide look, due when the budget is used up: what the local queues would keep waiting. */
 static struct g *look_wide(struct p *p)
 {
-        struct g *g = weir__global_get(p, 1);
+        struct g *g;
 
+        /* Somebody else's timers, each in its turn: he may compute for long. */
+        run_timers(sched.procs[weir__rand_below(&p->rand, sched.nprocs)]);
+        g = weir__global_get(p, 1);
         if (!g && load_relaxed(&sched.poller) == POLLER_NONE)
                 g = poll_now(p);
         return g ? g : weir__runq_get_oldest(p);

@@ -555,6 +555,47 @@ PLAIN_TEST(a_run_passes_arguments_and_the_result_and_is_the_only_one)
         ck_assert_int_eq(weir_run(return_arguments, 2, argv, NULL), -EALREADY);
 }
 
+/* ---- a goroutine that computes without a call ---- */
+
+static weir_time waited, ticked;        /* atomic */
+
+weir_task(note_time, my, { weir_time *when; })
+{
+        __atomic_store_n(my->when, weir_now(), __ATOMIC_RELAXED);
+}
+
+static void note_tick(void *arg)
+{
+        __atomic_store_n((weir_time *)arg, weir_now(), __ATOMIC_RELAXED);
+}
+
+weir_task(compute_long, my, { bool *stop; weir_time *start; })
+{
+        weir_timer_start(WEIR_MILLISECOND, 0, note_tick, &ticked);
+        weir_go(note_time, .when = &waited);
+        *my->start = weir_now();
+        while (weir_now() - *my->start < 500 * WEIR_MILLISECOND)
+                ;
+        store_relaxed(my->stop, true);
+}
+
+/* All processors are busy, so nobody steals. */
+WEIR_TEST_WITH(who_waits_behind_a_long_computation_goes_elsewhere, .procs = 2)
+{
+        bool      stop = false;
+        weir_time start = 0;
+
+        for (int i = 0; i < 3; i++)
+                weir_go(compute_and_yield, .stop = &stop);
+        weir_go(compute_long, .stop = &stop, .start = &start);
+        while (!load_relaxed(&stop))
+                weir_yield();
+        weir_sleep(20 * WEIR_MILLISECOND);
+        ck_assert_int_ne(load_relaxed(&waited), 0);
+        ck_assert_int_lt(load_relaxed(&waited) - start, 250 * WEIR_MILLISECOND);
+        ck_assert_int_lt(load_relaxed(&ticked) - start, 250 * WEIR_MILLISECOND);
+}
+
 /* ---- threads that cannot be had ---- */
 
 static void refuse_threads(void)
