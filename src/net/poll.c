@@ -172,14 +172,18 @@ bool weir__desc_enter(struct desc *d)
 
 void weir__desc_leave(struct desc *d)
 {
+        int keep;
+
         if (likely(fetch_sub_seq(&d->refs, 1) != (DESC_CLOSING | 1)))
                 return;
+        keep = weir__os_errno_get();
         fetch_add_relaxed(&nopen, (uint32_t)-1);
         if (!d->socket)
                 weir__os_poll_remove(d->fd);    /* a duplicate may keep the file open elsewhere */
         close(d->fd);
         weir__count(descriptors_closed, 1);
         d->release(d);
+        weir__os_errno_set(keep);
 }
 
 int weir__desc_close(struct desc *d)

@@ -16,7 +16,7 @@ void weir__sched_block_enter(void)
         store_relaxed(&m->g->since, load_relaxed(&weir__sched_coarse));
         store_relaxed(&m->g->state, G_BLOCKED);
         fetch_add_seq(&sched.blocked, 1);
-        weir__m_give(weir__m_drop_p(m), false);
+        (void)weir__m_give(weir__m_drop_p(m), false);
 }
 
 void weir__sched_block_exit(void)
@@ -35,6 +35,8 @@ void weir__sched_block_exit(void)
                 p->budget = SLICE;              /* it may have gone idle at the end of one */
                 p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
                 store_relaxed(&g->state, G_RUNNING);
+                if (unlikely(load_seq(&sched.stopping)))
+                        weir__sched_switch(m, g, &m->g0);       /* for good: it is in no queue */
                 return;
         }
         store_relaxed(&g->state, G_RUNNABLE);

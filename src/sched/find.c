@@ -115,7 +115,8 @@ void weir__sched_wake(void)
             !cas_seq(&sched.spinning, &none, 1))
                 return;
         lock_take(&sched.lock);
-        if (sched.idle_m || load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs)
+        if (sched.idle_m || (load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs &&
+                             weir__os_now() >= sched.start_again))
                 p = weir__p_idle_get();
         else
                 /* The thread to spare is in the poller, or on its way there: then it looks at the
@@ -123,7 +124,7 @@ void weir__sched_wake(void)
                 poller = load_seq(&sched.poller) == POLLER_BLOCKED;
         lock_drop(&sched.lock);
         if (p) {
-                weir__m_give(p, true);
+                (void)weir__m_give(p, true);
                 return;
         }
         fetch_sub_seq(&sched.spinning, 1);
@@ -336,8 +337,11 @@ static void wait_for_work(struct m *m)
 /* The wide look, due when the budget is used up: what the local queues would keep waiting. */
 static struct g *look_wide(struct p *p)
 {
-        struct g *g = weir__global_get(p, 1);
+        struct g *g;
 
+        /* Somebody else's timers, each in its turn: he may compute for long. */
+        run_timers(sched.procs[weir__rand_below(&p->rand, sched.nprocs)]);
+        g = weir__global_get(p, 1);
         if (!g && load_relaxed(&sched.poller) == POLLER_NONE)
                 g = poll_now(p);
         return g ? g : weir__runq_get_oldest(p);
@@ -377,8 +381,10 @@ _Noreturn void weir__sched_loop(struct m *m)
                         if (!weir__runq_lone(m->p))
                                 weir__sched_wake();     /* more than this thread can run */
                 }
-                m->p->budget = SLICE;
-                m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
+                if (!m->p->budget) {                    /* only a wide look earns a new one */
+                        m->p->budget = SLICE;
+                        m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
+                }
                 weir__sched_switch(m, &m->g0, g);
         }
 }

@@ -15,7 +15,6 @@ struct m {
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */
         struct m  *idle_next;   /* lock: sched */
-        struct m  *all_next;    /* const after publication */
         int        tid;         /* const after start */
         uint32_t   id;          /* const */
 

@@ -83,7 +83,7 @@ static struct g *ring_get(struct p *p)
         for (;;) {
                 struct g *g;
 
-                if (head == load_relaxed(&p->tail))
+                if (head == load_acquire(&p->tail))     /* pairs with put's release */
                         return NULL;
                 g = load_relaxed(&p->ring[head % RUNQ_SIZE]);
                 prefetch_after(p, head);
@@ -263,6 +263,21 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too)
         if (n)
                 store_release(&to->tail, tail + n);
         return g;
+}
+
+/* Appends to l what waits on p, which any thread may do: as much as a processor can hold, for its owner
+ * may put more meanwhile. */
+void weir__runq_drain(struct p *p, struct glist *l)
+{
+        struct g *g = exchange_seq(&p->runnext, NULL);
+
+        for (unsigned i = 0; i < 2 * RUNQ_SIZE; i++) {
+                if (g)
+                        weir__glist_push(l, g);
+                if (!(g = ring_get(p)) && !(g = steal_spawned(p)))
+                        return;
+        }
+        weir__glist_push(l, g);
 }
 
 /* ---- the global queue ---- */

@@ -27,7 +27,7 @@ struct scheduler {
 
         struct p **procs;               /* const after start */
         uint32_t   nprocs;              /* const after start */
-        struct m  *all_m;               /* atomic: a list that only grows */
+        int64_t    start_again;         /* lock: sched: no new thread before, the system refused one */
         uint32_t   stack_class;         /* const after start: the default */
 
         uint32_t poller;                /* atomic: enum poller */
@@ -56,6 +56,7 @@ void      weir__runq_put_spawned(struct p *p, struct g *g);     /* owner: newest
 bool      weir__runq_empty(const struct p *p);                  /* any thread */
 bool      weir__runq_lone(const struct p *p);                   /* owner: at most one runnable */
 unsigned  weir__runq_size(const struct p *p);                   /* any thread */
+void      weir__runq_drain(struct p *p, struct glist *l);       /* any thread */
 struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too);
 
 /* The global queue. */
@@ -77,7 +78,7 @@ struct p *weir__p_idle_get(void);               /* with the lock */
 void      weir__p_idle_put(struct p *p);        /* with the lock */
 void      weir__m_take_p(struct m *m, struct p *p);
 struct p *weir__m_drop_p(struct m *m);
-void      weir__m_give(struct p *p, bool spinning);     /* p to a sleeping or new thread */
+int       weir__m_give(struct p *p, bool spinning);     /* p to a sleeping or new thread */
 void      weir__m_sleep(struct m *m);                   /* until somebody gives it a processor */
 
 /* ---- sysmon.c ---- */

@@ -21,6 +21,7 @@ enum {
         PERIOD = 10 * 1000 * 1000,
         DEEP_AFTER = 20,                /* idle rounds */
         POLL_LATE = 10 * 1000 * 1000,
+        STUCK = 10 * 1000 * 1000,
 };
 
 void weir__monitor_raise(void)
@@ -89,6 +90,30 @@ static void wake_late(void)
                 weir__sched_wake();
                 return;
         }
+}
+
+/* Who computes for long without a call keeps its processor's queue waiting, and while all processors
+ * are busy nobody steals. So the queue goes to the global one, at which each processor looks. */
+static void relieve_stuck(int64_t now)
+{
+        static struct {
+                uint64_t switches;
+                int64_t  since;
+        } seen[PROCS_MAX];                              /* only the monitor */
+        struct glist l = { 0 };
+
+        for (uint32_t i = 0; sched.nprocs > 1 && i < sched.nprocs; i++) {
+                struct p *p = sched.procs[i];
+                uint64_t  switches = load_relaxed(&p->counters.value[COUNTER_switches]);
+
+                if (switches != seen[i].switches || weir__runq_empty(p)) {
+                        seen[i].switches = switches;
+                        seen[i].since = now;
+                } else if (now - seen[i].since >= STUCK) {
+                        weir__runq_drain(p, &l);
+                }
+        }
+        weir__global_put_list(&l);
 }
 
 /* Overdue timers of a processor that is busy: let an idle one take them. */
@@ -177,6 +202,7 @@ void weir__monitor_run(void)
                         print_trace(now);
                 }
                 wake_late();
+                relieve_stuck(now);
                 wake_for_timers(now);
                 poll_late(now);
                 if (!all_idle() || weir__counter_sum(COUNTER_switches) != switches) {

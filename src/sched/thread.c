@@ -5,8 +5,10 @@
  * Order   m->next_p is written before the release store of m->wake and read after its acquire. */
 #include "sched/state.h"
 #include "sched/san.h"
+#include <errno.h>
+#include <unistd.h>
 
-enum { M_STACK = 256 * 1024, THREADS_MAX = 10000 };
+enum { M_STACK = 256 * 1024, THREADS_MAX = 10000, START_AGAIN_NS = 100 * 1000 * 1000 };
 
 struct scheduler weir__sched;
 
@@ -79,40 +81,69 @@ static void thread_main(void *arg)
         weir__sched_loop(m);
 }
 
-static void start_thread(struct p *p, bool spinning)
+static slowpath _Noreturn void too_many_threads(uint32_t n)
 {
-        struct m *m = weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE)), *head;
-        uint32_t  n = fetch_add_relaxed(&sched.nthreads, 1);
         struct out o = { .fd = 2 };
+
+        weir__out_print(&o, "fatal: the program needs more than %u threads: that many goroutines are "
+                        "in blocking calls at once\n\n", n);
+        weir__dump_all(&o);
+        _exit(2);
+}
+
+/* Starts a thread that begins with p. -errno: the system refuses, p stays the caller's. */
+static int start_thread(struct p *p, bool spinning)
+{
+        struct m *m = weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+        uint32_t  n = fetch_add_relaxed(&sched.nthreads, 1);
         int       r = m ? 0 : -ENOMEM;
 
-        if (n >= THREADS_MAX) {
-                weir__out_print(&o, "fatal: the program needs more than %d threads: that many goroutines "
-                                "are in blocking calls at once\n", THREADS_MAX);
-                weir__out_flush(&o);
-                weir__throw("thread limit");
-        }
+        if (n >= THREADS_MAX)
+                too_many_threads(THREADS_MAX);
         if (!r) {
                 m->id = n;
                 m->next_p = p;
                 m->spinning = spinning;
-                head = load_relaxed(&sched.all_m);
-                do
-                        m->all_next = head;
-                while (!cas_release(&sched.all_m, &head, m));   /* pairs with the acquire in dump.c */
                 r = weir__os_thread_start(thread_main, m, M_STACK);
         }
         if (r < 0) {
-                weir__out_print(&o, "fatal: cannot start thread %u: %s\n", n, weir_strerror(r));
+                fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
+                if (m)
+                        weir__os_unmap(m, ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+        }
+        return r;
+}
+
+/* No thread can be had for p: it goes idle, and what waits on it waits for a thread that is there.
+ * For a while nobody asks the system again. */
+static slowpath void do_without(struct p *p, bool spinning, int r)
+{
+        static uint32_t told;           /* atomic */
+        struct out      o = { .fd = 2 };
+        struct glist    l = { 0 };
+
+        weir__runq_drain(p, &l);        /* nobody looks at the runnext of an idle processor */
+        weir__global_put_list(&l);
+        lock_take(&sched.lock);
+        weir__p_idle_put(p);
+        sched.start_again = weir__os_now() + START_AGAIN_NS;
+        lock_drop(&sched.lock);
+        if (spinning)
+                fetch_sub_seq(&sched.spinning, 1);
+        if (load_seq(&sched.poller) == POLLER_BLOCKED)
+                weir__os_poll_interrupt();
+        if (load_relaxed(&sched.nthreads) && !exchange_seq(&told, 1)) {
+                weir__out_print(&o, "weir: cannot start another thread (%s); the program goes on with %u\n",
+                                weir_error_name(r), load_relaxed(&sched.nthreads));
                 weir__out_flush(&o);
-                weir__throw("thread start");
         }
 }
 
-/* Hands a processor to a thread that sleeps, else to a new one. */
-void weir__m_give(struct p *p, bool spinning)
+/* Hands a processor to a thread that sleeps, else to a new one. -errno: there is none, and p idles. */
+int weir__m_give(struct p *p, bool spinning)
 {
         struct m *m;
+        int       r;
 
         lock_take(&sched.lock);
         m = sched.idle_m;
@@ -120,14 +151,17 @@ void weir__m_give(struct p *p, bool spinning)
                 sched.idle_m = m->idle_next;
         lock_drop(&sched.lock);
         if (!m) {
-                start_thread(p, spinning);
-                return;
+                r = start_thread(p, spinning);
+                if (r < 0)
+                        do_without(p, spinning, r);
+                return r;
         }
         m->next_p = p;
         m->spinning = spinning;
         store_release(&m->wake, 1);                     /* pairs with the acquire in m_sleep */
         weir__os_futex_wake(&m->wake, 1);
         weir__counter_shared(COUNTER_thread_wakes, 1);
+        return 0;
 }
 
 /* Called without a processor, by a thread that has put itself on sched.idle_m. */

@@ -186,6 +186,18 @@ bool weir__timer_stop(struct timer *t)
         return was;
 }
 
+/* The first tick after now on the grid of the timer; those missed meanwhile are dropped. A tick beyond
+ * the clock becomes its end. */
+static int64_t next_tick(const struct timer *t, int64_t now)
+{
+        int64_t when;
+
+        if (__builtin_mul_overflow((now - t->when) / t->period + 1, t->period, &when) ||
+            __builtin_add_overflow(when, t->when, &when))
+                return INT64_MAX - 1;
+        return when;
+}
+
 static bool fire_first(struct timers *h, int64_t now)
 {
         struct timer *t;
@@ -194,8 +206,7 @@ static bool fire_first(struct timers *h, int64_t now)
                 return false;
         t = timer_of(h->heap[0]);
         if (t->period > 0) {
-                /* The next tick on the grid of the first; those missed meanwhile are dropped. */
-                t->when += (1 + (now - t->when) / t->period) * t->period;
+                t->when = next_tick(t, now);
                 sift_down(h, 0, (struct entry){ t->when, h->heap[0].ref });
         } else {
                 remove_at(h, 0);

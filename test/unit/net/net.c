@@ -880,6 +880,10 @@ WEIR_TEST(errno_is_left_alone)
         weir_conn_close(a);
         weir_conn_close(b);
         ck_assert_int_eq(errno, 4711);
+        ck_assert_int_eq(weir_net_listen("unix", "errno.sock", NULL, &ln), 0);
+        ck_assert_int_eq(unlink("errno.sock"), 0);
+        weir_listener_close(ln);                        /* finds its file gone */
+        ck_assert_int_eq(errno, 4711);
 }
 
 /* ---- a deadline that is set while the connection is closed under it ---- */

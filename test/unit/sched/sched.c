@@ -1,11 +1,16 @@
 /* Goroutines as the program sees them: identity, fairness, what each has of its own, arguments,
  * names, stacks, blocking calls, metrics. */
 #include "check.h"
+#include "base/atomic.h"
 #include <fenv.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,7 +91,7 @@ PLAIN_TEST(before_the_run_there_is_no_goroutine)
 
 weir_task(yielder, my, { uint64_t *turns; bool *stop; })
 {
-        while (!*my->stop) {
+        while (!load_relaxed(my->stop)) {
                 ++*my->turns;
                 weir_yield();
         }
@@ -161,6 +166,46 @@ weir_task(spin_until, my, { bool *stop; })
 /* A processor that went idle at the very moment its slice was over kept a budget of 0; a goroutine
  * back from a blocking call took it without the scheduler's loop, and the next switch made that 0 the
  * largest number there is: timers, the poller and the global queue were not looked at any more. */
+static void tick_and_go(void *arg)
+{
+        (void)arg;
+}
+
+static void hold_shortly(void *arg)
+{
+        (void)arg;
+        usleep(200);
+}
+
+weir_task(compute_and_yield, my, { bool *stop; })
+{
+        while (!*my->stop) {
+                weir_time end = weir_now() + 200 * WEIR_MICROSECOND;
+
+                while (weir_now() < end)
+                        ;
+                weir_yield();
+        }
+}
+
+/* A processor that comes to its scheduler for each tick must still look at the global queue, where
+ * blocking calls come back. */
+WEIR_TEST_WITH(ticks_do_not_put_off_the_wide_look, .procs = 1, .timeout = 30)
+{
+        weir_timer *t = weir_timer_start(WEIR_MILLISECOND, WEIR_MILLISECOND, tick_and_go, NULL);
+        bool        stop = false;
+        weir_time   start;
+
+        for (int i = 0; i < 3; i++)
+                weir_go(compute_and_yield, .stop = &stop);
+        start = weir_now();
+        for (int i = 0; i < 20; i++)
+                weir_blocking(hold_shortly, NULL);
+        ck_assert_int_lt(weir_now() - start, 20 * 40 * WEIR_MILLISECOND);
+        store_relaxed(&stop, true);
+        weir_timer_stop(t);
+}
+
 WEIR_TEST_WITH(timers_fire_after_a_blocking_call_whatever_was_left_of_the_slice, .procs = 1, .timeout = 30)
 {
         weir_chan *never = weir_chan_make(int, 0);
@@ -508,6 +553,127 @@ PLAIN_TEST(a_run_passes_arguments_and_the_result_and_is_the_only_one)
         ck_assert_int_eq(weir_run(NULL, 0, NULL, NULL), -EINVAL);
         ck_assert_int_eq(weir_run(return_arguments, 2, argv, NULL), -4711);
         ck_assert_int_eq(weir_run(return_arguments, 2, argv, NULL), -EALREADY);
+}
+
+/* ---- a goroutine that computes without a call ---- */
+
+static weir_time waited, ticked;        /* atomic */
+
+weir_task(note_time, my, { weir_time *when; })
+{
+        __atomic_store_n(my->when, weir_now(), __ATOMIC_RELAXED);
+}
+
+static void note_tick(void *arg)
+{
+        __atomic_store_n((weir_time *)arg, weir_now(), __ATOMIC_RELAXED);
+}
+
+weir_task(compute_long, my, { bool *stop; weir_time *start; })
+{
+        weir_timer_start(WEIR_MILLISECOND, 0, note_tick, &ticked);
+        weir_go(note_time, .when = &waited);
+        *my->start = weir_now();
+        while (weir_now() - *my->start < 500 * WEIR_MILLISECOND)
+                ;
+        store_relaxed(my->stop, true);
+}
+
+/* All processors are busy, so nobody steals. */
+WEIR_TEST_WITH(who_waits_behind_a_long_computation_goes_elsewhere, .procs = 2)
+{
+        bool      stop = false;
+        weir_time start = 0;
+
+        for (int i = 0; i < 3; i++)
+                weir_go(compute_and_yield, .stop = &stop);
+        weir_go(compute_long, .stop = &stop, .start = &start);
+        while (!load_relaxed(&stop))
+                weir_yield();
+        weir_sleep(20 * WEIR_MILLISECOND);
+        ck_assert_int_ne(load_relaxed(&waited), 0);
+        ck_assert_int_lt(load_relaxed(&waited) - start, 250 * WEIR_MILLISECOND);
+        ck_assert_int_lt(load_relaxed(&ticked) - start, 250 * WEIR_MILLISECOND);
+}
+
+/* ---- threads that cannot be had ---- */
+
+static void refuse_threads(void)
+{
+        struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 2, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+        };
+        struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+                test_skip("no seccomp filters here");
+}
+
+static int return_seven(int argc, char **argv)
+{
+        (void)argc;
+        (void)argv;
+        return 7;
+}
+
+PLAIN_TEST(a_run_without_a_thread_fails)
+{
+        refuse_threads();
+        ck_assert_int_eq(weir_run(return_seven, 0, NULL, NULL), -EAGAIN);
+}
+
+weir_task(count_up, my, { int *n; })
+{
+        __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
+}
+
+/* The program goes on with the threads that it has; who waits behind a blocking call waits longer. */
+WEIR_TEST_WITH(a_refused_thread_does_not_end_the_program, .procs = 4)
+{
+        int n = 0;
+
+        refuse_threads();
+        for (int round = 0; round < 20; round++) {
+                for (int i = 0; i < 40; i++)
+                        weir_go(count_up, .n = &n);
+                weir_blocking(hold_shortly, NULL);
+        }
+        while (__atomic_load_n(&n, __ATOMIC_RELAXED) < 20 * 40)
+                weir_yield();
+}
+
+static uint32_t ran_on;         /* atomic */
+
+static void hold_thread(void *arg)
+{
+        (void)arg;
+        usleep(50 * 1000);
+}
+
+weir_task(outlive, my, { int unused; })
+{
+        weir_blocking(hold_thread, NULL);
+        store_relaxed(&ran_on, 1);
+}
+
+static int leave_it_behind(int argc, char **argv)
+{
+        (void)argc;
+        (void)argv;
+        weir_go(outlive);
+        weir_sleep(5 * WEIR_MILLISECOND);
+        return 0;
+}
+
+PLAIN_TEST(after_the_root_has_returned_no_blocking_call_comes_back)
+{
+        ck_assert_int_eq(weir_run(leave_it_behind, 0, NULL, NULL), 0);
+        usleep(150 * 1000);
+        ck_assert_uint_eq(load_relaxed(&ran_on), 0);
 }
 
 WEIR_TEST(a_run_inside_a_run_fails)

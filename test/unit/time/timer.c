@@ -190,6 +190,16 @@ static void stop_myself(void *arg)
         }
 }
 
+WEIR_TEST(a_period_beyond_the_clock_ticks_once)
+{
+        weir_chan  *c = weir_chan_make(int, 4);
+        weir_timer *t = weir_timer_start(1, INT64_MAX, ring, c);
+
+        weir_sleep(5 * WEIR_MILLISECOND);
+        ck_assert_uint_eq(weir_chan_len(c), 1);
+        ck_assert(weir_timer_stop(t));
+}
+
 WEIR_TEST(a_timer_may_be_stopped_by_its_own_function)
 {
         struct self_stop s = { .done = weir_chan_make(int, 0) };
