@@ -77,7 +77,7 @@ struct g {
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
 #if WEIR_TSAN
-        void *fiber;                    /* const once made */
+        void *fiber;                    /* const while alive */
 #endif
 #if WEIR_ASAN
         void *fake_stack;               /* while not running */
