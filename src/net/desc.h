@@ -28,6 +28,7 @@ struct desc {
         bool        tcp;        /* const while open: short means drained, which on Unix sockets a
                                  * message with descriptors behind it belies */
         bool        socket;     /* const while open */
+        bool        listens;    /* const while open: once closed, its name must be free */
         bool        inq;        /* read turn: TCP tells with each read what is left */
         struct lock lock;       /* deadlines */
         struct side read, write;

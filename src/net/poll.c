@@ -178,8 +178,10 @@ void weir__desc_leave(struct desc *d)
                 return;
         keep = weir__os_errno_get();
         fetch_add_relaxed(&nopen, (uint32_t)-1);
-        if (!d->socket)
-                weir__os_poll_remove(d->fd);    /* a duplicate may keep the file open elsewhere */
+        /* A duplicate may keep the file open elsewhere; and a thread that is collecting events keeps
+         * each file open for a moment (Linux 6.10 and later), a listener's name with it. */
+        if (!d->socket || d->listens)
+                weir__os_poll_remove(d->fd);
         close(d->fd);
         weir__count(descriptors_closed, 1);
         d->release(d);
@@ -223,6 +225,7 @@ int weir__desc_open(struct desc *d, int fd, void (*release)(struct desc *d))
         d->socket = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0;
         d->tcp = d->socket && protocol == IPPROTO_TCP;
         d->inq = false;
+        d->listens = false;
         d->release = release;
         store_relaxed(&d->hangup, 0);
         open_side(d, &d->read);

@@ -170,6 +170,7 @@ int weir_net_listen(const char *network, const char *address, const weir_net_opt
                 close(fd);
                 weir__pool_put(&listeners, ln);
         } else {
+                ln->desc.listens = true;
                 *ret = ln;
         }
         weir__os_errno_set(keep);
