@@ -11,6 +11,7 @@ enum {
         PROCS_MAX = 1024,
         SLICE = 61,             /* switches between two looks at what is not local, at most */
         WIDE_NS = 5000000,      /* time between two such looks, at most, and a switch longer */
+        START_EVERY = 4,        /* switches between two looks at started goroutines, at most */
         G_CACHE = 64,           /* dead goroutines kept per processor */
 };
 

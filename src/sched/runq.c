@@ -18,8 +18,9 @@
  * Cost    put: plain stores. get: one locked instruction. ready + dispatch through runnext: two.
  * Not     Starting goroutines through the ring, as Go does: a tree of a million goroutines is then
  *         expanded level by level, and all of them are alive at once, each touching fresh pages.
- *         Newest first keeps some tens alive and their stacks in the cache. The owner takes the
- *         oldest at every wide look (find.c), so nobody starves. */
+ *         Newest first keeps some tens alive and their stacks in the cache. The ring comes before
+ *         the deque, for what runs already should end first, but for every fourth switch; and the
+ *         owner takes the oldest started at every other wide look (find.c), so nobody starves. */
 #include "sched/state.h"
 
 /* ---- the ring ---- */
@@ -158,6 +159,8 @@ struct g *weir__runq_get(struct p *p)
         struct g *g = load_relaxed(&p->runnext);
 
         if (g && (g = exchange_seq(&p->runnext, NULL)))
+                return g;
+        if (p->budget % START_EVERY == 0 && (g = pop_spawned(p)))
                 return g;
         g = ring_get(p);
         return g ? g : pop_spawned(p);

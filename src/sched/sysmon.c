@@ -79,17 +79,19 @@ static void dump_and_exit(void)
 
 static void wake_late(void)
 {
+        bool late = load_relaxed(&sched.nglobal) != 0;
+
         if (!load_relaxed(&sched.nidle) || load_relaxed(&sched.spinning))
                 return;
-        for (uint32_t i = 0; i < sched.nprocs; i++) {
+        for (uint32_t i = 0; !late && i < sched.nprocs; i++) {
                 struct p *p = sched.procs[i];
 
-                if (load_relaxed(&p->state) != P_RUNNING || weir__runq_empty(p))
-                        continue;
-                weir__counter_shared(COUNTER_late_wakes, 1);
-                weir__sched_wake();
-                return;
+                late = load_relaxed(&p->state) == P_RUNNING && !weir__runq_empty(p);
         }
+        if (!late)
+                return;
+        weir__counter_shared(COUNTER_late_wakes, 1);
+        weir__sched_wake();
 }
 
 /* Who computes for long without a call keeps its processor's queue waiting, and while all processors

@@ -62,7 +62,7 @@ weir_task(blocker, my, { int unused; })
 
 weir_task(short_lived, my, { int *n; })
 {
-        __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(my->n, 1, __ATOMIC_RELEASE);
 }
 
 weir_task(starter, my, { uint64_t rand; })
@@ -78,7 +78,7 @@ weir_task(starter, my, { uint64_t rand; })
                 weir_wg_wait(&wg);
                 must(n == k);
                 weir_go_with(&named, short_lived, .n = &n);
-                while (__atomic_load_n(&n, __ATOMIC_RELAXED) != k + 1)
+                while (__atomic_load_n(&n, __ATOMIC_ACQUIRE) != k + 1)
                         weir_yield();
         }
 }
