@@ -31,8 +31,8 @@ static inline void san_born(struct g *g)
 
 static inline void san_leave(struct g *from, struct g *to, bool dying)
 {
-        (void)from;
         (void)dying;
+        __tsan_release(&from->ctx.on_cpu);      /* what the switch does, in assembly, after this */
         __tsan_switch_to_fiber(to->fiber, 0);
 }
 

@@ -9,6 +9,7 @@ static struct p *new_p(void)
         struct p *p = weir__os_map(ALIGN_UP(sizeof(struct p), (size_t)OS_PAGE));
 
         ck_assert_ptr_nonnull(p);
+        p->budget = 1;          /* no turn of the deque before the ring; see the test of that */
         return p;
 }
 
@@ -264,4 +265,18 @@ TEST_(owner_and_thieves_take_each_exactly_once, true, { .timeout = 60 })
 {
         for (uint64_t seed = 1; seed <= 3; seed++)
                 race(ITEMS / WEIR_PATIENCE, seed);
+}
+
+PLAIN_TEST(started_goroutines_get_a_turn_though_the_ring_is_full)
+{
+        struct p *p = new_p();
+        struct g *g = new_gs(20);
+        int       turn = 0;
+
+        weir__runq_put_spawned(p, &g[0]);
+        for (int i = 1; i < 20; i++)
+                weir__runq_put(p, &g[i]);
+        for (p->budget = SLICE; weir__runq_get(p) != &g[0]; p->budget--)
+                turn++;
+        ck_assert_int_lt(turn, START_EVERY);
 }
