@@ -289,7 +289,7 @@ static int finish_connect(struct desc *d)
 
 static int dial_one(const struct address *a, const weir_net_options *opt, weir_conn **ret)
 {
-        int        fd = new_socket(a->sa.ss_family), r;
+        int        fd = new_socket(a->sa.ss_family), r, made;
         weir_conn *c;
 
         if (fd < 0)
@@ -301,9 +301,10 @@ static int dial_one(const struct address *a, const weir_net_options *opt, weir_c
                 close(fd);
                 return r;
         }
-        if ((weir__conn_make(fd, &c)) < 0) {
+        made = weir__conn_make(fd, &c);
+        if (made < 0) {
                 close(fd);
-                return -ENOMEM;
+                return made;
         }
         if (r == -EINPROGRESS)
                 r = finish_connect(weir__conn_desc(c));

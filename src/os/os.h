@@ -1,7 +1,8 @@
 /* All that weir asks of a kernel. Nothing above src/os makes a system call of its own for memory,
  * threads, time, signals or the poller, and no other folder tests which kernel this is.
  *
- * Results: int functions answer >= 0 or -errno. None of these reads or sets errno for its caller.
+ * Results: int functions answer >= 0 or -errno. None of these reads errno for its caller;
+ * those of sockets, futexes and the poller's add and remove may set it.
  * None parks; those that can block their thread say so. */
 #ifndef WEIR_OS_OS_H
 #define WEIR_OS_OS_H
@@ -51,7 +52,8 @@ void weir__os_thread_precise_timers(void);
 /* The memory of the calling thread's stack. */
 void weir__os_thread_stack(char **ret_low, char **ret_high);
 
-/* How many threads the process has, those of libraries and sanitizers included. */
+/* How many threads the process has, those of libraries and sanitizers included; INT_MAX if the kernel
+ * does not tell. */
 int weir__os_thread_count(void);
 
 /* Sends a signal to one thread of this process. */
