@@ -13,7 +13,7 @@
  *   on_cpu 0   saved: whoever took its goroutine from a queue may switch to it
  *
  *   0 -> 1  the thread that switches to it, before it does      1 -> 0  the switch itself, after
- *   the last register is saved (release; pairs with the acquire in weir__sched_run()) */
+ *   the last register is saved (release; pairs with the acquire in weir__sched_switch()) */
 struct context {
         void    *sp;            /* only the owner, by on_cpu */
         uint32_t on_cpu;        /* atomic */

@@ -43,7 +43,6 @@ struct p {
                                         /* atomic: earliest timer, INT64_MAX: none; lock: timers */
         struct timers *timers;          /* const: the time layer's */
         struct p      *idle_next;       /* lock: sched */
-        struct m      *m;               /* lock: sched, or owner */
 
         struct counters counters __attribute__((aligned(CACHE_LINE)));
 

@@ -1,7 +1,8 @@
 /* The monitor: the thread that called weir_run, watching the others.
  *
  * What    It has no processor. It keeps the coarse clock, wakes a thread for work that has waited
- *         while a processor is idle, polls when nobody has, answers SIGQUIT, prints schedtrace, and
+ *         while a processor is idle, moves what waits behind a goroutine that computes for long to
+ *         the global queue when none is, polls when nobody has, answers SIGQUIT, prints schedtrace, and
  *         finds that all goroutines are asleep. Taking processors from blocked threads and
  *         preemption belong here too.
  * States  watching (a futex with a limit), deep asleep (a futex without one, when all is idle for

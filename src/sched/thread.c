@@ -38,9 +38,10 @@ void weir__m_take_p(struct m *m, struct p *p)
 {
         check(!m->p);
         m->p = p;
-        store_relaxed(&p->m, m);
-        if (unlikely(load_seq(&sched.monitor_deep)))
+        if (unlikely(load_seq(&sched.monitor_deep))) {
+                store_relaxed(&weir__sched_coarse, weir__os_now());     /* nobody kept it */
                 weir__monitor_raise();
+        }
 }
 
 struct p *weir__m_drop_p(struct m *m)
@@ -48,7 +49,6 @@ struct p *weir__m_drop_p(struct m *m)
         struct p *p = m->p;
 
         m->p = NULL;
-        store_relaxed(&p->m, NULL);
         return p;
 }
 

@@ -17,7 +17,7 @@ struct timer {
 };
 
 /* Arms a stopped timer. fn is called once it is due, on a scheduler's stack and with the heap locked:
- * it may ready goroutines and nothing else that can wait. From: any thread of the runtime. */
+ * it may ready or start goroutines and nothing else that can wait. From: a thread with a processor. */
 void weir__timer_start(struct timer *t, int64_t when, int64_t period, void (*fn)(struct timer *t));
 
 /* The same for a timer that is never stopped, which makes it cheaper. */
