@@ -179,7 +179,7 @@ static void hold_shortly(void *arg)
 
 weir_task(compute_and_yield, my, { bool *stop; })
 {
-        while (!*my->stop) {
+        while (!load_relaxed(my->stop)) {
                 weir_time end = weir_now() + 200 * WEIR_MICROSECOND;
 
                 while (weir_now() < end)
