@@ -61,8 +61,8 @@ bool weir__arch_context_regs(const struct context *c, struct regs *ret);
 void weir__arch_signal_regs(const void *ucontext, struct regs *ret);
 
 /* A walk up one C stack. Memory of the stack is read only through weir__os_peek, some at a time, so
- * that the stack may belong to a goroutine that runs on meanwhile: the walk then ends early or tells
- * nonsense, and never faults. */
+ * that the stack may belong to a goroutine that runs on meanwhile: the walk then ends early or
+ * tells nonsense, and never faults. */
 struct walk {
         struct regs regs;
         bool        after_call; /* regs' address follows a call; else it is the interrupted one */

@@ -1,11 +1,11 @@
 /* The wait group.
  *
  * What    A counter and the goroutines that wait for it to become 0.
- * Shape   one word: counter in the low half (signed), waiters in the high half; one list. A negative
- *         delta borrows nothing from the high half as long as the counter does not fall below 0, and
- *         when it does that is a panic and taken back.
- * States  Waiting: the goroutine has raised the number of waiters and is pushing its record, or has.
- *         Who finds the counter at 0 with waiters > 0 and sets the word to 0 has taken so many
+ * Shape   one word: counter in the low half (signed), waiters in the high half; one list. A
+ *         negative delta borrows nothing from the high half as long as the counter does not fall
+ *         below 0, and when it does that is a panic and taken back.
+ * States  Waiting: the goroutine has raised the number of waiters and is pushing its record, or
+ *         has. Who finds the counter at 0 with waiters > 0 and sets the word to 0 has taken so many
  *         records, and touches the group until it holds them; with waiters == 0 nobody touches it
  *         again, so a goroutine that finds the counter at 0 may return and let its memory go. A
  *         counter that is raised again before the waiters were taken keeps them waiting.
@@ -43,7 +43,8 @@ static void push(struct wg *wg, struct record *first, struct record *last)
                 ;
 }
 
-/* Takes n records: a waiter that has announced itself is about to push its record if it has not yet. */
+/* Takes n records: a waiter that has announced itself is about to push its record if it has not
+ * yet. */
 static struct record *collect(struct wg *wg, uint32_t n)
 {
         struct record *all = NULL, *r, *last;
@@ -97,8 +98,8 @@ void weir_wg_add(weir_wg *pub, int delta)
 
         if (unlikely(__builtin_add_overflow(counter(old), delta, &now) || now < 0)) {
                 fetch_sub_seq(&wg->word, (uint64_t)(int64_t)delta);
-                weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub, counter(old),
-                            delta);
+                weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub,
+                            counter(old), delta);
         }
         if (now == 0 && old >> 32)
                 wake_all(wg);

@@ -217,7 +217,8 @@ static bool cgroup_mount(bool v2, char *ret, size_t size)
                 if (!dash || sscanf(line, "%*s %*s %*s %*s %2047s", where) != 1 ||
                     sscanf(dash, " - %63s %*s %1023s", type, options) != 2)
                         continue;
-                if (v2 ? strcmp(type, "cgroup2") : strcmp(type, "cgroup") || !strstr(options, "cpu"))
+                if (v2 ? strcmp(type, "cgroup2")
+                       : strcmp(type, "cgroup") || !strstr(options, "cpu"))
                         continue;
                 if (!v2 && strstr(options, "cpuset") && !strstr(options, "cpu,"))
                         continue;
