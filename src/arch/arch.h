@@ -13,7 +13,7 @@
  *   on_cpu 0   saved: whoever took its goroutine from a queue may switch to it
  *
  *   0 -> 1  the thread that switches to it, before it does      1 -> 0  the switch itself, after
- *   the last register is saved (release; pairs with the acquire in weir__sched_run()) */
+ *   the last register is saved (release; pairs with the acquire in weir__sched_switch()) */
 struct context {
         void    *sp;            /* only the owner, by on_cpu */
         uint32_t on_cpu;        /* atomic */
@@ -61,8 +61,8 @@ bool weir__arch_context_regs(const struct context *c, struct regs *ret);
 void weir__arch_signal_regs(const void *ucontext, struct regs *ret);
 
 /* A walk up one C stack. Memory of the stack is read only through weir__os_peek, some at a time, so
- * that the stack may belong to a goroutine that runs on meanwhile: the walk then ends early or tells
- * nonsense, and never faults. */
+ * that the stack may belong to a goroutine that runs on meanwhile: the walk then ends early or
+ * tells nonsense, and never faults. */
 struct walk {
         struct regs regs;
         bool        after_call; /* regs' address follows a call; else it is the interrupted one */

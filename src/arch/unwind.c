@@ -9,7 +9,8 @@
  *         of parked ones and a fault handler one that has no room left. Frame pointers: Debian's
  *         libc and most programs have none. libunwind, libdw: the core links only libc.
  *
- * Encodings and instructions: DWARF 5 section 6.4 and the Linux Standard Base, chapter on .eh_frame. */
+ * Encodings and instructions: DWARF 5 section 6.4 and the Linux Standard Base, chapter on
+ * .eh_frame. */
 #include "arch/arch.h"
 #include "os/os.h"
 
@@ -235,8 +236,8 @@ static bool read_word(struct walk *w, uintptr_t at, uint64_t *ret)
 
 /* Runs a DWARF expression, the few operations that compilers use in frame tables (signal
  * trampolines, procedure linkage tables, realigned stacks). */
-static bool evaluate(struct walk *w, const uint8_t *p, const uint8_t *end, uint64_t *stack, unsigned n,
-                     uint64_t *ret)
+static bool evaluate(struct walk *w, const uint8_t *p, const uint8_t *end, uint64_t *stack,
+                     unsigned n, uint64_t *ret)
 {
         enum { DEPTH = 16 };
 
@@ -471,7 +472,8 @@ static bool run(struct machine *m, const struct cfi *c, const uint8_t *p, const 
         return true;
 }
 
-static bool apply(struct walk *w, const struct rule *rule, unsigned reg, uint64_t cfa, uint64_t *ret)
+static bool apply(struct walk *w, const struct rule *rule, unsigned reg, uint64_t cfa,
+                  uint64_t *ret)
 {
         uint64_t stack[16] = { cfa };
 
@@ -493,7 +495,8 @@ static bool apply(struct walk *w, const struct rule *rule, unsigned reg, uint64_
         case IS_EXPRESSION:
                 return evaluate(w, rule->expr, rule->expr_end, stack, 1, ret);
         case AT_EXPRESSION:
-                return evaluate(w, rule->expr, rule->expr_end, stack, 1, ret) && read_word(w, *ret, ret);
+                return evaluate(w, rule->expr, rule->expr_end, stack, 1, ret) &&
+                       read_word(w, *ret, ret);
         }
         return false;
 }

@@ -1,4 +1,5 @@
-/* Words that every file of the runtime uses. Includes nothing of weir but the public error codes. */
+/* Words that every file of the runtime uses. Includes nothing of weir but the public error
+ * codes. */
 #ifndef WEIR_BASE_BASE_H
 #define WEIR_BASE_BASE_H
 
@@ -70,7 +71,8 @@ extern void (*weir__throw_hook)(void);
 
 /* ---- fmt.c: text without malloc, stdio or locks ---- */
 
-/* Text under way to a descriptor, a stream or a string. Zero value plus a target is ready to use. */
+/* Text under way to a descriptor, a stream or a string. Zero value plus a target is ready to
+ * use. */
 struct out {
         int    fd;              /* written with write(2) when the others are NULL */
         FILE  *file;
@@ -87,7 +89,8 @@ void weir__out_vprint(struct out *o, const char *fmt, va_list ap);
 void weir__out_flush(struct out *o);
 
 /* The same into a string of size bytes, always ended by a zero. Returns the length written. */
-size_t weir__fmt(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+size_t weir__fmt(char *buf, size_t size, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
 
 /* ---- random numbers ---- */
 

@@ -1,8 +1,9 @@
 /* The lock of the runtime's own data.
  *
- * What    One word. Held for some tens of instructions, never across a park, a system call that can
- *         wait, or code of the user; so a waiter spins, and only when the holder's thread lost its
- *         core does it give its own core away.
+ * What    One word. Held for some tens of instructions, seldom for the growth of a table (a timer
+ *         heap, a slab of stacks, symbols), never across a park or a system call that can wait; so
+ *         a waiter spins, and only when the holder's thread lost its core does it give its own
+ *         core away.
  * Order   The acquire exchange in lock() pairs with the release store in unlock().
  * Cost    One locked instruction to take (about 5 ns), a plain store to release. A lock of pthreads
  *         or a futex word needs a second locked instruction to learn whether somebody sleeps.

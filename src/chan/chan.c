@@ -25,8 +25,9 @@ weir_chan *weir_chan_new(size_t elem_size, size_t cap)
         size_t            bytes;
 
         if (elem_size >= ELEM_MAX)
-                weir__panic("weir_chan_new: elements of %zu bytes are over the limit of %d; send a pointer",
-                            elem_size, ELEM_MAX - 1);
+                weir__panic(
+                        "weir_chan_new: elements of %zu bytes are over the limit of %d; send a pointer",
+                        elem_size, ELEM_MAX - 1);
         if (__builtin_mul_overflow(elem_size, cap, &bytes) || bytes > PTRDIFF_MAX - sizeof *c)
                 weir__panic("weir_chan_new: %zu elements of %zu bytes do not fit in memory", cap,
                             elem_size);
@@ -63,7 +64,8 @@ void weir__chan_check(const struct weir_chan *c)
 }
 
 /* Waits in q; the lock is held and dropped here. Answers whether an element changed hands. */
-static noinline bool wait_in(struct weir_chan *c, struct waitq *q, struct g *g, void *elem, enum why why)
+static noinline bool wait_in(struct weir_chan *c, struct waitq *q, struct g *g, void *elem,
+                             enum why why)
 {
         struct waiter w = { .g = g, .elem = elem };
 

@@ -2,14 +2,15 @@
  *
  * What    All channels of the cases are locked; if cases are ready, one of them is drawn and done.
  *         Else a waiter goes into each channel's list, and whoever wins the select's winner word
- *         completes that one case and readies the goroutine, which then takes its other waiters out.
- * States  See struct waiter. select->winner goes once from SELECT_OPEN to the index of a case, by the
- *         compare-exchange of the channel operation or timer that completes it.
+ *         completes that one case and readies the goroutine, which then takes its other waiters
+ *         out.
+ * States  See struct waiter. select->winner goes once from SELECT_OPEN to the index of a case, by
+ *         the compare-exchange of the channel operation or timer that completes it.
  * Locks   chan, several at once, in the order of their addresses; each channel once however many
  *         cases name it.
- * Order   The goroutine is PARKED before any lock is dropped, so a waker that holds one of them finds
- *         a complete picture. The timer is armed after that, and its stop is final (timer.c), so the
- *         record on the stack outlives its last reader.
+ * Order   The goroutine is PARKED before any lock is dropped, so a waker that holds one of them
+ *         finds a complete picture. The timer is armed after that, and its stop is final (timer.c),
+ *         so the record on the stack outlives its last reader.
  * Cost    Two cases, waiting: two locks twice, the park, the wake. Ready: two locks once.
  * Not     Trying the cases in a shuffled order: with all locks held, counting the ready ones and
  *         drawing among them is as fair and needs no permutation. */
@@ -30,7 +31,7 @@ struct wake_timer {
 struct plan {
         const weir_case *cases;
         size_t           n;
-        uint32_t        *order;         /* indices of the channel cases, by address of the channel */
+        uint32_t        *order; /* indices of the channel cases, by address of the channel */
         size_t           channels;
         int              def, timeout, ready;
         weir_duration    after;
@@ -62,8 +63,9 @@ static void check_elem(const weir_case *k, size_t i)
                 return;
         if (k->op == WEIR_OP_RECV && !k->elem && !k->size)
                 return;
-        weir__panic("weir_select: case %zu has an element of %zu bytes at %p, channel %p carries %u bytes",
-                    i, k->size, k->elem, (void *)k->chan, k->chan->elem_size);
+        weir__panic(
+                "weir_select: case %zu has an element of %zu bytes at %p, channel %p carries %u bytes",
+                i, k->size, k->elem, (void *)k->chan, k->chan->elem_size);
 }
 
 static void read_cases(struct plan *pl)
@@ -87,16 +89,20 @@ static void read_cases(struct plan *pl)
                         break;
                 case WEIR_OP_DEFAULT:
                         if (pl->def >= 0)
-                                weir__panic("weir_select: cases %d and %zu are both defaults", pl->def, i);
+                                weir__panic("weir_select: cases %d and %zu are both defaults",
+                                            pl->def, i);
                         pl->def = (int)i;
                         break;
                 case WEIR_OP_DONE:
                         if (k->ctx)
-                                weir__panic("weir_select: case %zu names a context that weir did not make", i);
+                                weir__panic(
+                                        "weir_select: case %zu names a context that weir did not make",
+                                        i);
                         break;
                 default:
-                        weir__panic("weir_select: case %zu is empty (op %d); is an index of the enum unused?",
-                                    i, k->op);
+                        weir__panic(
+                                "weir_select: case %zu is empty (op %d); is an index of the enum unused?",
+                                i, k->op);
                 }
         }
 }
@@ -121,8 +127,8 @@ static void unlock_all(const struct plan *pl)
         }
 }
 
-/* Whether q has a waiter other than a select that something else has already won. A select that this
- * goroutine itself is in cannot stand there yet. */
+/* Whether q has a waiter other than a select that something else has already won. A select that
+ * this goroutine itself is in cannot stand there yet. */
 static bool has_waiter(struct waitq *q)
 {
         while (q->first) {
@@ -192,11 +198,13 @@ static void enqueue_all(const struct plan *pl, struct waiter *w, struct select *
                 const weir_case *k = &pl->cases[at];
 
                 w[i] = (struct waiter){ .g = g, .elem = k->elem, .select = s, .index = at };
-                weir__waitq_push(k->op == WEIR_OP_SEND ? &k->chan->senders : &k->chan->receivers, &w[i]);
+                weir__waitq_push(k->op == WEIR_OP_SEND ? &k->chan->senders : &k->chan->receivers,
+                                 &w[i]);
         }
 }
 
-/* Takes the losers out; answers whether the winner got an element (false: its channel was closed). */
+/* Takes the losers out; answers whether the winner got an element (false: its channel was
+ * closed). */
 static bool dequeue_all(const struct plan *pl, struct waiter *w, uint32_t winner)
 {
         bool ok = false;
@@ -208,7 +216,8 @@ static bool dequeue_all(const struct plan *pl, struct waiter *w, uint32_t winner
                 if (w[i].index == winner)
                         ok = w[i].ok;
                 else
-                        weir__waitq_remove(k->op == WEIR_OP_SEND ? &k->chan->senders : &k->chan->receivers,
+                        weir__waitq_remove(k->op == WEIR_OP_SEND ? &k->chan->senders
+                                                                 : &k->chan->receivers,
                                            &w[i]);
         }
         unlock_all(pl);
@@ -285,8 +294,8 @@ static noinline int select_many(struct plan *pl, struct g *g)
 }
 
 /* One channel operation and a default, the commonest select of all: when a look without the lock
- * shows that the operation would wait, it is the default's turn. Whoever could make it ready does so
- * after this look, and then the select came first. */
+ * shows that the operation would wait, it is the default's turn. Whoever could make it ready does
+ * so after this look, and then the select came first. */
 static bool would_wait(const weir_case *k)
 {
         const weir_chan *c = k->chan;

@@ -2,7 +2,8 @@
  *
  * Objects of weir__mem_new live until the process ends: the contract says that channels are
  * collected, and there is no collector to do it yet. Pools keep closed records for a while before
- * they hand them out again, which bounds memory without letting a second close hit a stranger soon. */
+ * they hand them out again, which bounds memory without letting a second close hit a stranger
+ * soon. */
 #include "mem/mem.h"
 #include <stdlib.h>
 #include <unistd.h>

@@ -23,8 +23,8 @@ struct pool {
 #define POOL_INIT(bytes, least, name) \
         { .lock = LOCK_INIT(pool), .size = (bytes), .keep = (least), .what = (name) }
 
-/* A record; its content is zero when fresh, and as it was given back when not (but for the first two
- * words). From: any thread. */
+/* A record; its content is zero when fresh, and as it was given back when not (but for the first
+ * two words). From: any thread. */
 void *weir__pool_get(struct pool *p, bool *ret_fresh);
 void  weir__pool_put(struct pool *p, void *record);
 

@@ -110,7 +110,8 @@ static int lookup_error(int e, int err)
 
 static int look_up(const struct text *t, bool passive, struct address *ret)
 {
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0 };
+        struct addrinfo  hints = { .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = passive ? AI_PASSIVE : 0 };
         struct addrinfo *list = NULL;
         int              e, err, n = 0;
 

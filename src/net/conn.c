@@ -1,7 +1,7 @@
 /* Connections: reading and writing as if it blocked.
  *
- * What    A call enters the descriptor, takes its direction's turn, tries, and parks when the kernel
- *         has nothing.
+ * What    A call enters the descriptor, takes its direction's turn, tries, and parks when the
+ *         kernel has nothing.
  * States  See poll.c. A closed connection's record stays a closed one until some thousands of later
  *         closes, so that a late second close or read finds it so (mem.c).
  * Cost    Four uncontended locked instructions around the system call.

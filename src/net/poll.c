@@ -1,7 +1,7 @@
 /* From a descriptor's events to the goroutine that waits for them, and its closing.
  *
- * What    Each direction has one word, in which one goroutine waits or one event is kept. Calls that
- *         use a direction take turns by a mutex, so one waiter is enough.
+ * What    Each direction has one word, in which one goroutine waits or one event is kept. Calls
+ *         that use a direction take turns by a mutex, so one waiter is enough.
  * States  side.waiter:
  *           0      nothing happened since the last look, nobody waits
  *           READY  an event came; the next wait consumes it and returns at once
@@ -11,17 +11,18 @@
  *         desc.refs: users; CLOSING refuses new ones; the last to leave a closing one releases it.
  * Locks   desc: guards the two deadline timers. A fired deadline runs under its timer heap's lock,
  *         so it takes none: it sets `expired` and takes the waiter out by exchange.
- * Order   waiter: publish itself, then look at CLOSING and `expired`. Closer, deadline: set the flag,
- *         then take the waiter. All sequentially consistent, so one of the two sees the other.
- *         Edge-triggered events are kept in READY, so one that comes between a call that found
- *         nothing and the wait is not lost.
+ * Order   waiter: publish itself, then look at CLOSING and `expired`. Closer, deadline: set the
+ *         flag, then take the waiter. All sequentially consistent, so one of the two sees the
+ *         other. Edge-triggered events are kept in READY, so one that comes between a call that
+ *         found nothing and the wait is not lost.
  * Cost    An echo of a message is one read, one write and its share of one epoll_wait: a short read
  *         from a TCP socket has emptied it, so the next read waits first instead of asking the
  *         kernel only to hear EAGAIN. Go asks. Where messages fill the caller's buffer exactly, TCP
  *         is asked to say what is left (conn.c). A hang-up ends the guessing, for after one the
  *         kernel makes no further edges.
- * Not     One waiter list per direction: turns are needed anyway, so that a long write is not cut by
- *         another. Removing from epoll at close: closing does it, but for duplicates, see there. */
+ * Not     One waiter list per direction: turns are needed anyway, so that a long write is not cut
+ *         by another. Removing from epoll at close: closing does it, but for duplicates, see
+ *         there. */
 #include "net/desc.h"
 #include "os/os.h"
 #include <netinet/in.h>
@@ -143,7 +144,8 @@ void weir__desc_deadline(struct side *s, int64_t when)
         bool past;
 
         lock_take(&s->desc->lock);
-        if (load_seq(&s->desc->refs) & DESC_CLOSING) {  /* the close has stopped the timer, or will */
+        /* The close has stopped the timer, or will. */
+        if (load_seq(&s->desc->refs) & DESC_CLOSING) {
                 lock_drop(&s->desc->lock);
                 return;
         }

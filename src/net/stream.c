@@ -33,7 +33,7 @@ static void set_int(int fd, int level, int name, int value)
 static void set_tcp(int fd, const weir_net_options *opt)
 {
         int64_t alive = opt ? opt->keepalive : 0;
-        int     s = alive ? (int)MIN(MAX(alive / 1000000000, INT64_C(1)), INT64_C(32767)) : KEEPALIVE_S;
+        int s = alive ? (int)MIN(MAX(alive / 1000000000, INT64_C(1)), INT64_C(32767)) : KEEPALIVE_S;
 
         set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
         if (alive < 0)
@@ -88,7 +88,8 @@ static int bind_to(int fd, const struct address *a)
         return bind(fd, (const struct sockaddr *)&a->sa, a->size) < 0 ? -weir__os_errno_get() : 0;
 }
 
-static int open_listener(const struct address *a, const weir_net_options *opt, struct address *ret_local)
+static int open_listener(const struct address *a, const weir_net_options *opt,
+                         struct address *ret_local)
 {
         int fd = new_socket(a->sa.ss_family), r;
 
@@ -149,7 +150,8 @@ int weir_net_listen(const char *network, const char *address, const weir_net_opt
 
         weir__sched_need_g("weir_net_listen");
         if (!network || !address || !ret)
-                weir__panic("weir_net_listen: %s is NULL", !network ? "network" : !address ? "address" : "ret");
+                weir__panic("weir_net_listen: %s is NULL",
+                            !network ? "network" : !address ? "address" : "ret");
         check_options(opt, "weir_net_listen");
         n = weir__address_parse(network, address, true, list);
         if (n < 0) {
@@ -290,7 +292,7 @@ static int finish_connect(struct desc *d)
 
 static int dial_one(const struct address *a, const weir_net_options *opt, weir_conn **ret)
 {
-        int        fd = new_socket(a->sa.ss_family), r;
+        int        fd = new_socket(a->sa.ss_family), r, made;
         weir_conn *c;
 
         if (fd < 0)
@@ -302,9 +304,10 @@ static int dial_one(const struct address *a, const weir_net_options *opt, weir_c
                 close(fd);
                 return r;
         }
-        if ((weir__conn_make(fd, &c)) < 0) {
+        made = weir__conn_make(fd, &c);
+        if (made < 0) {
                 close(fd);
-                return -ENOMEM;
+                return made;
         }
         if (r == -EINPROGRESS)
                 r = finish_connect(weir__conn_desc(c));
@@ -315,14 +318,16 @@ static int dial_one(const struct address *a, const weir_net_options *opt, weir_c
         return r;
 }
 
-int weir_net_dial(const char *network, const char *address, const weir_net_options *opt, weir_conn **ret)
+int weir_net_dial(const char *network, const char *address, const weir_net_options *opt,
+                  weir_conn **ret)
 {
         struct address list[ADDRESSES_MAX];
         int            keep = weir__os_errno_get(), n, r;
 
         weir__sched_need_g("weir_net_dial");
         if (!network || !address || !ret)
-                weir__panic("weir_net_dial: %s is NULL", !network ? "network" : !address ? "address" : "ret");
+                weir__panic("weir_net_dial: %s is NULL",
+                            !network ? "network" : !address ? "address" : "ret");
         check_options(opt, "weir_net_dial");
         r = n = weir__address_parse(network, address, false, list);
         for (int i = 0; i < n; i++)

@@ -1,7 +1,8 @@
 /* All that weir asks of a kernel. Nothing above src/os makes a system call of its own for memory,
  * threads, time, signals or the poller, and no other folder tests which kernel this is.
  *
- * Results: int functions answer >= 0 or -errno. None of these reads or sets errno for its caller.
+ * Results: int functions answer >= 0 or -errno. None of these reads errno for its caller;
+ * those of sockets, futexes and the poller's add and remove may set it.
  * None parks; those that can block their thread say so. */
 #ifndef WEIR_OS_OS_H
 #define WEIR_OS_OS_H
@@ -39,7 +40,8 @@ int64_t weir__os_now(void);             /* nanoseconds, monotonic */
 
 /* ---- threads ---- */
 
-/* Starts a detached thread that runs fn(arg) with all signals as in the caller. -EAGAIN: a limit. */
+/* Starts a detached thread that runs fn(arg) with all signals as in the caller. -EAGAIN: a
+ * limit. */
 int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size);
 
 int  weir__os_thread_id(void);
@@ -51,7 +53,8 @@ void weir__os_thread_precise_timers(void);
 /* The memory of the calling thread's stack. */
 void weir__os_thread_stack(char **ret_low, char **ret_high);
 
-/* How many threads the process has, those of libraries and sanitizers included. */
+/* How many threads the process has, those of libraries and sanitizers included; INT_MAX if the
+ * kernel does not tell. */
 int weir__os_thread_count(void);
 
 /* Sends a signal to one thread of this process. */
@@ -84,7 +87,8 @@ void weir__os_sigstack_install(void);
 void weir__os_sigstack_remove(void);
 
 /* Installs a handler (SA_SIGINFO, SA_ONSTACK, SA_RESTART) and says what was there before. */
-int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *), struct sigaction *ret_old);
+int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *),
+                            struct sigaction *ret_old);
 
 /* Does what the process would have done about a signal before its handler was installed: calls the
  * old handler, or puts the default back and raises it again. */
@@ -93,7 +97,8 @@ void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct
 /* ---- sockets ---- */
 
 /* One non-blocking transfer; bytes or -errno. Not points of thread cancellation, unlike the C
- * library's, which pays two locked instructions for being one. weir__os_send never raises SIGPIPE. */
+ * library's, which pays two locked instructions for being one. weir__os_send never raises
+ * SIGPIPE. */
 ssize_t weir__os_recv(int fd, void *buf, size_t len);
 ssize_t weir__os_send(int fd, const void *buf, size_t len);
 

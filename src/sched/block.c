@@ -1,7 +1,7 @@
 /* Calls that hold their thread.
  *
- * What    Before such a call the goroutine gives its processor to another thread; after it, it takes
- *         an idle one, or else queues up and lets its thread sleep.
+ * What    Before such a call the goroutine gives its processor to another thread; after it, it
+ *         takes an idle one, or else queues up and lets its thread sleep.
  * States  RUNNING -> BLOCKED -> RUNNING, or BLOCKED -> RUNNABLE when no processor is free.
  * Cost    A thread is woken (8 us): right for calls that last. */
 #include "sched/state.h"

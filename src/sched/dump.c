@@ -1,8 +1,8 @@
 /* The dump: every goroutine with its state, what it waits for, since when, and its stack.
  *
  * What    Walks every stack ever carved; a head with an id is a live goroutine. Parked stacks are
- *         unwound from their saved registers, running ones from registers that their thread noted in
- *         a signal handler. Nothing is stopped.
+ *         unwound from their saved registers, running ones from registers that their thread noted
+ *         in a signal handler. Nothing is stopped.
  * Order   A goroutine may run on while it is looked at. Its stack is read by the kernel on our
  *         behalf, so the worst is a frame that makes no sense; when its switch count changed during
  *         the walk, the dump says so. m->look goes 0 -> 1 (asker, release) -> 2 (handler, release)
@@ -44,8 +44,8 @@ struct name {
 
 static struct name names[NAMES];                /* lock: dump_lock */
 
-/* Turns a symbol into the name that the user wrote: weir_task and WEIR_MAIN put a function around his,
- * and compilers split functions and mark the parts. */
+/* Turns a symbol into the name that the user wrote: weir_task and WEIR_MAIN put a function around
+ * his, and compilers split functions and mark the parts. */
 static void clean_name(char *name)
 {
         size_t n, k = sizeof "_entry_" - 1;
@@ -85,7 +85,8 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
 {
         size_t offset;
 
-        if (!weir__os_symbol_find((const void *)(uintptr_t)load_relaxed(&g->fn), buf, size, &offset))
+        if (!weir__os_symbol_find((const void *)(uintptr_t)load_relaxed(&g->fn), buf, size,
+                                  &offset))
                 return "?";
         clean_name(buf);
         return buf;
@@ -121,7 +122,8 @@ static int frames_inside(const struct regs *regs, bool after_call, bool lines)
         return 0;
 }
 
-/* Whether asking libdw for lines is safe: not when the stack stands in libc, whose malloc it needs. */
+/* Whether asking libdw for lines is safe: not when the stack stands in libc, whose malloc it
+ * needs. */
 static bool lines_are_safe(const struct regs *r, bool after_call)
 {
         struct os_image image, libc;
@@ -129,7 +131,8 @@ static bool lines_are_safe(const struct regs *r, bool after_call)
         if (after_call)
                 return true;
         return weir__os_image_find((const void *)(uintptr_t)r->r[ARCH_PC], &image) &&
-               weir__os_image_find((const void *)(uintptr_t)&malloc, &libc) && image.base != libc.base;
+               weir__os_image_find((const void *)(uintptr_t)&malloc, &libc) &&
+               image.base != libc.base;
 }
 
 /* How many frames there are, as far as it is sensible to count. */
@@ -163,7 +166,7 @@ static void print_frame(struct out *o, const struct name *n, const struct walk *
 static void print_stack(struct out *o, const struct regs *regs, bool after_call, const void *from)
 {
         const char *level = getenv("WEIR_TRACEBACK");
-        bool        system = level && !strcmp(level, "system"), lines = lines_are_safe(regs, after_call);
+        bool system = level && !strcmp(level, "system"), lines = lines_are_safe(regs, after_call);
         int         skip = system || from ? 0 : frames_inside(regs, after_call, lines);
         int         depth = stack_depth(regs, after_call), at = 0;
         struct walk w;
@@ -174,7 +177,8 @@ static void print_stack(struct out *o, const struct regs *regs, bool after_call,
 
                 if (at++ < skip)
                         continue;
-                if (depth > FRAMES_FIRST + FRAMES_LAST && at > FRAMES_FIRST && at <= depth - FRAMES_LAST) {
+                if (depth > FRAMES_FIRST + FRAMES_LAST && at > FRAMES_FIRST &&
+                    at <= depth - FRAMES_LAST) {
                         if (at == depth - FRAMES_LAST)
                                 weir__out_print(o, "        ... %d frames ...\n",
                                                 depth - FRAMES_FIRST - FRAMES_LAST);
@@ -203,18 +207,20 @@ static void print_age(struct out *o, int64_t ns)
 
 static void print_head(struct out *o, const struct g *g, uint32_t state)
 {
-        static const char *const states[] = { "dead", "runnable", "running", "parked", "blocking call" };
+        static const char *const states[] = { "dead", "runnable", "running", "parked",
+                                              "blocking call" };
         const void *on = load_relaxed(&g->wait_on);
         const char *name = load_relaxed(&g->name);
-        char        copy[G_NAME_MAX + 1] = "";          /* the goroutine may end and take it along */
+        char copy[G_NAME_MAX + 1] = ""; /* the goroutine may end and take it along */
 
         weir__out_print(o, "goroutine %llu", (unsigned long long)load_relaxed(&g->id));
         if (name && weir__os_peek(copy, name, G_NAME_MAX))
                 weir__out_print(o, " \"%s\"", copy);
-        weir__out_print(o, " [%s", state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
+        weir__out_print(o, " [%s",
+                        state == G_PARKED ? why_text[load_relaxed(&g->why)] : states[state]);
         if (state == G_PARKED && on)
                 weir__out_print(o, " %p", on);
-        if (state == G_PARKED || state == G_BLOCKED)    /* the others' since is of an earlier wait */
+        if (state == G_PARKED || state == G_BLOCKED) /* the others' since is of an earlier wait */
                 print_age(o, weir__os_now() - load_relaxed(&g->since));
         weir__out_print(o, "]:\n");
 }

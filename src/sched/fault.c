@@ -1,12 +1,13 @@
 /* Faults and the signals of a dump.
  *
- * What    SIGSEGV and SIGBUS: an address in the guard of the running goroutine's stack is an overflow,
- *         told as such; everything else is passed on to who handled the signal before. SIGQUIT asks
- *         the monitor for a dump. SIGURG makes a running thread note its registers for a dump.
+ * What    SIGSEGV and SIGBUS: an address in the guard of the running goroutine's stack is an
+ *         overflow, told as such; everything else is passed on to who handled the signal before.
+ *         SIGQUIT asks the monitor for a dump. SIGURG makes a running thread note its registers for
+ *         a dump.
  * Order   Handlers run on the thread's alternate stack and touch only what its thread owns, words
  *         that never change, and atomics.
- * Not     Looking at si_code: MADV_GUARD_INSTALL reports MAPERR, mprotect ACCERR; the address is the
- *         same. A handler for SIGABRT, SIGILL and others: nothing of ours to say about them. */
+ * Not     Looking at si_code: MADV_GUARD_INSTALL reports MAPERR, mprotect ACCERR; the address is
+ *         the same. A handler for SIGABRT, SIGILL and others: nothing of ours to say about them. */
 #include "sched/state.h"
 #include <unistd.h>
 
@@ -25,8 +26,9 @@ static void overflow(struct g *g, const void *ucontext)
         weir__out_print(&o, " (entry function %s) used all of its %zu KiB stack\n",
                         weir__dump_entry_name(g, name, sizeof name),
                         ((size_t)1 << g->stack.class) / 1024);
-        weir__out_print(&o, "weir: give it more with weir_go_with(&(weir_go_options){ .stack_size = ... }, "
-                        "...), or recurse less\n\n");
+        weir__out_print(
+                &o, "weir: give it more with weir_go_with(&(weir_go_options){ .stack_size = ... }, "
+                    "...), or recurse less\n\n");
         weir__arch_signal_regs(ucontext, &r);
         weir__dump_g(&o, g, &r, false, NULL);
         weir__out_flush(&o);
@@ -39,8 +41,8 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         struct stack s;
         bool         in_guard;
 
-        if (m && m->g && m->g != &m->g0 && weir__stack_find(info->si_addr, &s, &in_guard) && in_guard &&
-            s.high == m->g->stack.high)
+        if (m && m->g && m->g != &m->g0 && weir__stack_find(info->si_addr, &s, &in_guard) &&
+            in_guard && s.high == m->g->stack.high)
                 overflow(m->g, context);
         weir__os_signal_chain(sig, info, context, sig == SIGBUS ? &old_bus : &old_segv);
 }
@@ -78,5 +80,5 @@ void weir__fault_init(void)
                 old_urg.sa_handler = SIG_IGN;           /* what the default of SIGURG means */
         weir__os_signal_install(SIGQUIT, on_quit, &old_quit);
         if (old_quit.sa_handler != SIG_DFL && old_quit.sa_handler != SIG_IGN)
-                (void)sigaction(SIGQUIT, &old_quit, NULL);      /* the program has its own use for it */
+                (void)sigaction(SIGQUIT, &old_quit, NULL); /* the program has its own use for it */
 }

@@ -9,12 +9,12 @@
  *         a time, and a burst of a thousand readies makes one wake.
  * Order   "Put work, then look for spinners" against "stop spinning, then look for work": the put
  *         side is a locked exchange for runnext; for the ring and the deque it is a plain store, so
- *         the load of `spinning` may pass it, and a thread may go to sleep over that work. Its owner
- *         still has it, and the monitor looks at every queue while a processor is idle (sysmon.c):
- *         it is then late by some microseconds, not lost. The last look in go_idle() is ordered by
- *         the locked decrement of `spinning`.
- * Cost    Waking a thread costs the waker 8 us and the goroutine 20. So a few runnable goroutines do
- *         not wake one each time, only when the monitor's credit allows it, which it renews some
+ *         the load of `spinning` may pass it, and a thread may go to sleep over that work. Its
+ *         owner still has it, and the monitor looks at every queue while a processor is idle
+ *         (sysmon.c): it is then late by some microseconds, not lost. The last look in go_idle() is
+ *         ordered by the locked decrement of `spinning`.
+ * Cost    Waking a thread costs the waker 8 us and the goroutine 20. So a few runnable goroutines
+ *         do not wake one each time, only when the monitor's credit allows it, which it renews some
  *         thousand times a second: who readies a goroutine most often parks at once (ping-pong,
  *         mutex hand-over, producer and consumer). Where that was wrong the monitor wakes one late.
  *         A crowd does not wait for credit, nor does a thread that found more than it can run.
@@ -54,8 +54,8 @@ bool weir__sched_poll(int64_t ns, struct glist *ready)
         if (unlikely(weir__debug.netpolltrace) && (n || ns)) {
                 struct out o = { .fd = 2 };
 
-                weir__out_print(&o, "netpoll: waited %lld ns, %d events, %u readied\n", (long long)ns, n,
-                                ready->count);
+                weir__out_print(&o, "netpoll: waited %lld ns, %d events, %u readied\n",
+                                (long long)ns, n, ready->count);
                 weir__out_flush(&o);
         }
         return ready->first != NULL;
@@ -115,8 +115,9 @@ void weir__sched_wake(void)
             !cas_seq(&sched.spinning, &none, 1))
                 return;
         lock_take(&sched.lock);
-        if (sched.idle_m || (load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs &&
-                             weir__os_now() >= sched.start_again))
+        if (sched.idle_m ||
+            (load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs &&
+             weir__os_now() >= sched.start_again))
                 p = weir__p_idle_get();
         else
                 /* The thread to spare is in the poller, or on its way there: then it looks at the
@@ -147,8 +148,8 @@ void weir__sched_wake_for(struct p *p)
 
 /* ---- looking ---- */
 
-/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine stood
- * there for some microseconds, for most are run by their own processor at once. */
+/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine
+ * stood there for some microseconds, for most are run by their own processor at once. */
 struct seen {
         int64_t   since;
         struct g *next;
@@ -280,15 +281,17 @@ static void wait_in_poller(struct m *m)
         struct glist l = { 0 };
 
         store_seq(&sched.poll_until, when);
-        /* Once more, for a timer that was set between the look and the store, whose owner saw a later
-         * limit or no blocked poller; and for work that was put while this thread was leaving. */
+        /* Once more, for a timer that was set between the look and the store, whose owner saw a
+         * later limit or no blocked poller; and for work that was put while this thread was
+         * leaving. */
         when = MIN(when, earliest_timer());
         if (load_seq(&sched.stopping) || (load_seq(&sched.nidle) && work_somewhere()))
                 when = 0;
         if (when == INT64_MAX || when > weir__os_now() || net_open())
-                weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0), &l);
+                weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0),
+                                 &l);
         store_relaxed(&weir__sched_coarse, weir__os_now());
-        store_seq(&sched.poller, POLLER_NONE);          /* another idle thread may take the post now */
+        store_seq(&sched.poller, POLLER_NONE); /* another idle thread may take the post now */
         if (take_idle_p(m))
                 weir__runq_put_list(m->p, &l);
         else
@@ -356,7 +359,8 @@ static struct g *find(struct m *m)
         run_timers(p);
         if (!p->budget && (g = look_wide(p)))
                 return g;
-        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)) || (g = look_around(m)))
+        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)) ||
+            (g = look_around(m)))
                 return g;
         go_idle(m);
         return NULL;

@@ -21,7 +21,7 @@ struct m {
         /* What a dump asks of a running thread, answered by the signal handler. */
         uint32_t    look;       /* atomic: 1 asked, 2 answered */
         struct regs look_regs;  /* the handler's, until look is 2 */
-        struct g   *look_g;
+        struct g   *look_g;     /* the same */
 };
 
 static inline struct m *self(void)

@@ -20,14 +20,15 @@ enum {
  *   IDLE     on the idle list, owned by sched.lock
  *   RUNNING  owned by one thread, its m->p
  *
- *   IDLE -> RUNNING, RUNNING -> IDLE under sched.lock; a blocking call hands it from thread to thread */
+ *   IDLE -> RUNNING, RUNNING -> IDLE under sched.lock; a blocking call hands it from thread to
+ *   thread */
 enum p_state { P_IDLE, P_RUNNING };
 
 struct timers;
 
 struct p {
         /* The line that every switch touches. */
-        struct g *runnext;              /* atomic: runs next, inherits the slice; anyone may take it */
+        struct g *runnext; /* atomic: runs next, inherits the slice; anyone may take it */
         uint32_t  head;                 /* atomic: next to dequeue; advanced by compare-exchange */
         uint32_t  tail;                 /* atomic: only the owner writes */
         uint32_t  budget;               /* only the owner: switches until the next wide look */
@@ -44,7 +45,6 @@ struct p {
                                         /* atomic: earliest timer, INT64_MAX: none; lock: timers */
         struct timers *timers;          /* const: the time layer's */
         struct p      *idle_next;       /* lock: sched */
-        struct m      *m;               /* lock: sched, or owner */
 
         struct counters counters __attribute__((aligned(CACHE_LINE)));
 

@@ -4,9 +4,10 @@
  *         running the cleanup handlers and destructors of the frames between, then jumps.
  * Order   All of it happens on one goroutine; there is nothing to share.
  * Cost    weir_protect: a _setjmp, about 5 ns, nothing while no panic happens.
- * Not     Unwinding with an unwinder of our own: the personality routines of C and C++ belong to the
- *         compiler's. It is referred to weakly: a program that has handlers to run was linked with
- *         it, and for one that has none the jump alone is the same. So a C program needs only libc. */
+ * Not     Unwinding with an unwinder of our own: the personality routines of C and C++ belong to
+ *         the compiler's. It is referred to weakly: a program that has handlers to run was linked
+ *         with it, and for one that has none the jump alone is the same. So a C program needs only
+ *         libc. */
 #include "sched/state.h"
 #include <setjmp.h>
 #include <stdlib.h>

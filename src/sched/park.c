@@ -9,8 +9,8 @@
  *         just lost its core; then this one gives its own away.
  *         So no lock is held across a switch, and a waker needs no word from the goroutine.
  * Cost    park + ready through runnext: two locked instructions and one switch.
- * Not     Unlocking "on behalf of" the one that left, from the next stack (Go's mcall): each waiting
- *         place then needs a callback, and the lock is held longer. */
+ * Not     Unlocking "on behalf of" the one that left, from the next stack (Go's mcall): each
+ *         waiting place then needs a callback, and the lock is held longer. */
 #include "sched/state.h"
 #include "sched/san.h"
 #include <weir/go.h>
@@ -20,7 +20,8 @@ int64_t weir__sched_coarse;
 _Noreturn void weir__sched_no_g(const char *call)
 {
         if (self() && self()->g != &self()->g0)
-                weir__panic("%s: called inside weir_blocking, where only calls for any thread work", call);
+                weir__panic("%s: called inside weir_blocking, where only calls for any thread work",
+                            call);
         weir__panic("%s: not on a goroutine; call it below weir_run", call);
 }
 
@@ -34,8 +35,8 @@ static slowpath void wait_until_left(const struct context *c)
         }
 }
 
-/* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps on
- * another thread: whoever needs the current m after this asks for it anew. */
+/* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
+ * on another thread: whoever needs the current m after this asks for it anew. */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to)
 {
         bool dying = load_relaxed(&from->state) == G_DEAD;

@@ -12,9 +12,9 @@
  * Order   ring: the release store of tail pairs with a thief's acquire load of it; the acquire
  *         exchange on head pairs with the release by who emptied the slot, so that the owner does
  *         not overwrite a slot still being read.
- *         deque: the sequentially consistent pair (bottom then top) in pop_spawned and steal_spawned
- *         decides who gets the last one, as in Chase and Lev 2005 with the orderings of Le, Pop,
- *         Cohen and Nardelli 2013.
+ *         deque: the sequentially consistent pair (bottom then top) in pop_spawned and
+ *         steal_spawned decides who gets the last one, as in Chase and Lev 2005 with the orderings
+ *         of Le, Pop, Cohen and Nardelli 2013.
  * Cost    put: plain stores. get: one locked instruction. ready + dispatch through runnext: two.
  * Not     Starting goroutines through the ring, as Go does: a tree of a million goroutines is then
  *         expanded level by level, and all of them are alive at once, each touching fresh pages.
@@ -60,9 +60,9 @@ void weir__runq_put(struct p *p, struct g *g)
         }
 }
 
-/* Brings what the next switches will touch nearer: the goroutine after the next, and the stack of the
- * next, whose head was brought by the call before. A thief may take them meanwhile; the heads of
- * stacks never go away, so the worst is a line fetched in vain. */
+/* Brings what the next switches will touch nearer: the goroutine after the next, and the stack of
+ * the next, whose head was brought by the call before. A thief may take them meanwhile; the heads
+ * of stacks never go away, so the worst is a line fetched in vain. */
 static inline void prefetch_after(struct p *p, uint32_t head)
 {
         uint32_t n = load_relaxed(&p->tail) - head;
@@ -210,8 +210,8 @@ unsigned weir__runq_size(const struct p *p)
 {
         int64_t s = spawned_count(p);
 
-        return load_relaxed(&p->tail) - load_relaxed(&p->head) + (load_relaxed(&p->runnext) != NULL) +
-               (unsigned)MAX(s, (int64_t)0);
+        return load_relaxed(&p->tail) - load_relaxed(&p->head) +
+               (load_relaxed(&p->runnext) != NULL) + (unsigned)MAX(s, (int64_t)0);
 }
 
 /* Takes half of from's ring. Answers how many slots of to's ring it filled past tail; the owner of
@@ -268,8 +268,8 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too)
         return g;
 }
 
-/* Appends to l what waits on p, which any thread may do: as much as a processor can hold, for its owner
- * may put more meanwhile. */
+/* Appends to l what waits on p, which any thread may do: as much as a processor can hold, for its
+ * owner may put more meanwhile. */
 void weir__runq_drain(struct p *p, struct glist *l)
 {
         struct g *g = exchange_seq(&p->runnext, NULL);

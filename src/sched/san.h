@@ -1,5 +1,5 @@
-/* Announcing stacks to the sanitizers, so that each goroutine is a fiber of its own to them. In other
- * builds these vanish. Nothing here hides anything from a sanitizer. */
+/* Announcing stacks to the sanitizers, so that each goroutine is a fiber of its own to them. In
+ * other builds these vanish. Nothing here hides anything from a sanitizer. */
 #ifndef WEIR_SCHED_SAN_H
 #define WEIR_SCHED_SAN_H
 

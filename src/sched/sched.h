@@ -79,7 +79,7 @@ static inline void weir__glist_push(struct glist *l, struct g *g)
  * nothing else to run on this one. */
 bool weir__sched_may_spin(void);
 
-/* A recent time, at most some milliseconds old, for the price of a load. */
+/* A recent time for the price of a load: some milliseconds old at most, ten while little runs. */
 extern int64_t weir__sched_coarse;      /* atomic */
 
 /* ---- starting (spawn.c) ---- */

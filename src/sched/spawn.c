@@ -142,9 +142,11 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         if (unlikely(stack_size && !weir__stack_class(stack_size, &class)))
                 weir__panic("weir_go: stack_size %zu is over the limit of %llu bytes", stack_size,
                             (unsigned long long)STACK_MAX);
-        if (unlikely(size != SPAWN_POINTER && size > MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4)))
-                weir__panic("weir_go: arguments of %zu bytes are over the limit of %zu; pass a pointer",
-                            size, MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4));
+        if (unlikely(size != SPAWN_POINTER &&
+                     size > MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4)))
+                weir__panic(
+                        "weir_go: arguments of %zu bytes are over the limit of %zu; pass a pointer",
+                        size, MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4));
         g = get_dead(p, class);
         san_born(g);
         top = g->stack.high;
@@ -220,8 +222,8 @@ void weir_go_copy(void (*entry)(void *), const void *args, size_t size, const we
                 weir__panic("weir_go: the function is NULL");
         if (opt && opt->locked_thread)
                 weir__panic("weir_go: locked_thread is not supported yet");
-        weir__sched_spawn(entry, args, size, opt ? opt->stack_size : 0, opt ? opt->name : NULL, NULL,
-                          NULL);
+        weir__sched_spawn(entry, args, size, opt ? opt->stack_size : 0, opt ? opt->name : NULL,
+                          NULL, NULL);
 }
 
 void weir_go_fn(void (*fn)(void *arg), void *arg)

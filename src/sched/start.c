@@ -81,7 +81,8 @@ static int make_procs(unsigned n)
                 p->id = i;
                 p->state = P_RUNNING;
                 p->budget = SLICE;
-                p->rand = (uint64_t)weir__os_now() * 2 + 1 + (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
+                p->rand = (uint64_t)weir__os_now() * 2 + 1 +
+                          (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
                 p->timer_when = INT64_MAX;
                 weir__counter_register(&p->counters);
                 if (weir__sched_hooks.timers_init)

@@ -13,7 +13,7 @@ struct scheduler {
         /* Read by every ready and spawn, written when a thread goes idle or comes back. */
         uint32_t nidle __attribute__((aligned(CACHE_LINE)));    /* atomic; lock: sched to write */
         uint32_t spinning;              /* atomic: threads that look for work */
-        uint32_t wake_credit;           /* atomic: one wake for a lone runnable; the monitor renews */
+        uint32_t wake_credit; /* atomic: one wake for a lone runnable; the monitor renews */
         uint32_t stopping;              /* atomic: the root function has returned */
 
         struct lock  lock __attribute__((aligned(CACHE_LINE)));
@@ -27,7 +27,7 @@ struct scheduler {
 
         struct p **procs;               /* const after start */
         uint32_t   nprocs;              /* const after start */
-        int64_t    start_again;         /* lock: sched: no new thread before, the system refused one */
+        int64_t    start_again; /* lock: sched: no new thread before, the system refused one */
         uint32_t   stack_class;         /* const after start: the default */
 
         uint32_t poller;                /* atomic: enum poller */

@@ -1,8 +1,9 @@
 /* The monitor: the thread that called weir_run, watching the others.
  *
  * What    It has no processor. It keeps the coarse clock, wakes a thread for work that has waited
- *         while a processor is idle, polls when nobody has, answers SIGQUIT, prints schedtrace, and
- *         finds that all goroutines are asleep. Taking processors from blocked threads and
+ *         while a processor is idle, moves what waits behind a goroutine that computes for long to
+ *         the global queue when none is, polls when nobody has, answers SIGQUIT, prints schedtrace,
+ *         and finds that all goroutines are asleep. Taking processors from blocked threads and
  *         preemption belong here too.
  * States  watching (a futex with a limit), deep asleep (a futex without one, when all is idle for
  *         some rounds; sched.monitor_deep is then 1 and the next thread that takes a processor
@@ -94,8 +95,9 @@ static void wake_late(void)
         weir__sched_wake();
 }
 
-/* Who computes for long without a call keeps its processor's queue waiting, and while all processors
- * are busy nobody steals. So the queue goes to the global one, at which each processor looks. */
+/* Who computes for long without a call keeps its processor's queue waiting, and while all
+ * processors are busy nobody steals. So the queue goes to the global one, at which each processor
+ * looks. */
 static void relieve_stuck(int64_t now)
 {
         static struct {
@@ -151,11 +153,12 @@ static void print_trace(int64_t now)
 {
         struct out o = { .fd = STDERR_FILENO };
 
-        weir__out_print(&o, "SCHED %lldms: procs=%u idle=%u threads=%u spinning=%u blocked=%u runq=%u [",
-                        (long long)((now - sched.started_at) / 1000000), sched.nprocs,
-                        load_relaxed(&sched.nidle), load_relaxed(&sched.nthreads) + 1,
-                        load_relaxed(&sched.spinning), load_relaxed(&sched.blocked),
-                        load_relaxed(&sched.nglobal));
+        weir__out_print(
+                &o, "SCHED %lldms: procs=%u idle=%u threads=%u spinning=%u blocked=%u runq=%u [",
+                (long long)((now - sched.started_at) / 1000000), sched.nprocs,
+                load_relaxed(&sched.nidle), load_relaxed(&sched.nthreads) + 1,
+                load_relaxed(&sched.spinning), load_relaxed(&sched.blocked),
+                load_relaxed(&sched.nglobal));
         for (uint32_t i = 0; i < sched.nprocs; i++)
                 weir__out_print(&o, "%s%u", i ? " " : "", weir__runq_size(sched.procs[i]));
         weir__out_print(&o, "] goroutines=%llu\n",

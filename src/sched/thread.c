@@ -38,9 +38,10 @@ void weir__m_take_p(struct m *m, struct p *p)
 {
         check(!m->p);
         m->p = p;
-        store_relaxed(&p->m, m);
-        if (unlikely(load_seq(&sched.monitor_deep)))
+        if (unlikely(load_seq(&sched.monitor_deep))) {
+                store_relaxed(&weir__sched_coarse, weir__os_now());     /* nobody kept it */
                 weir__monitor_raise();
+        }
 }
 
 struct p *weir__m_drop_p(struct m *m)
@@ -48,7 +49,6 @@ struct p *weir__m_drop_p(struct m *m)
         struct p *p = m->p;
 
         m->p = NULL;
-        store_relaxed(&p->m, NULL);
         return p;
 }
 
@@ -85,8 +85,10 @@ static slowpath _Noreturn void too_many_threads(uint32_t n)
 {
         struct out o = { .fd = 2 };
 
-        weir__out_print(&o, "fatal: the program needs more than %u threads: that many goroutines are "
-                        "in blocking calls at once\n\n", n);
+        weir__out_print(&o,
+                        "fatal: the program needs more than %u threads: that many goroutines are "
+                        "in blocking calls at once\n\n",
+                        n);
         weir__dump_all(&o);
         _exit(2);
 }
@@ -133,13 +135,15 @@ static slowpath void do_without(struct p *p, bool spinning, int r)
         if (load_seq(&sched.poller) == POLLER_BLOCKED)
                 weir__os_poll_interrupt();
         if (load_relaxed(&sched.nthreads) && !exchange_seq(&told, 1)) {
-                weir__out_print(&o, "weir: cannot start another thread (%s); the program goes on with %u\n",
-                                weir_error_name(r), load_relaxed(&sched.nthreads));
+                weir__out_print(
+                        &o, "weir: cannot start another thread (%s); the program goes on with %u\n",
+                        weir_error_name(r), load_relaxed(&sched.nthreads));
                 weir__out_flush(&o);
         }
 }
 
-/* Hands a processor to a thread that sleeps, else to a new one. -errno: there is none, and p idles. */
+/* Hands a processor to a thread that sleeps, else to a new one. -errno: there is none, and p
+ * idles. */
 int weir__m_give(struct p *p, bool spinning)
 {
         struct m *m;

@@ -17,9 +17,9 @@
  *         store to `slabs` and never goes away, and `carved` is stored with release after the slot
  *         is ready (pairs with the acquire loads in each and find).
  * Cost    One madvise (0.6 us) and the first touch (1.3 us), once in a stack's life.
- * Not     Copying growth as in Go: C takes the address of locals. mmap and mprotect per stack: 9 us,
- *         and the kernel stops it at 32 750. MAP_GROWSDOWN: grows into neighbours. Huge pages: a
- *         slab is marked against them, one would make 7 goroutines pay 2 MiB. */
+ * Not     Copying growth as in Go: C takes the address of locals. mmap and mprotect per stack: 9
+ *         us, and the kernel stops it at 32 750. MAP_GROWSDOWN: grows into neighbours. Huge pages:
+ *         a slab is marked against them, one would make 7 goroutines pay 2 MiB. */
 #include "stack/stack.h"
 #include "base/debug.h"
 #include "base/lock.h"
@@ -97,8 +97,8 @@ static struct slab *new_slab(uint32_t class)
         if (weir__debug.stacktrace) {
                 struct out o = { .fd = 2 };
 
-                weir__out_print(&o, "stack: slab %p, %u slots of %zu KiB\n", (void *)sl->base, slots,
-                                ((size_t)1 << class) / 1024);
+                weir__out_print(&o, "stack: slab %p, %u slots of %zu KiB\n", (void *)sl->base,
+                                slots, ((size_t)1 << class) / 1024);
                 weir__out_flush(&o);
         }
         return sl;

@@ -25,8 +25,8 @@ enum {
 bool weir__stack_class(size_t size, uint32_t *ret);
 
 /* Carves a new stack of the class; its memory is zero. False: no address space is left, or
- * WEIR_DEBUG=guard=strict and it cannot be guarded. Stacks are recycled by their owners, never given
- * back. From: any thread. */
+ * WEIR_DEBUG=guard=strict and it cannot be guarded. Stacks are recycled by their owners, never
+ * given back. From: any thread. */
 bool weir__stack_carve(uint32_t class, struct stack *ret);
 
 /* Calls fn with the head of every stack ever carved, until it answers false. The heads stay

@@ -9,8 +9,8 @@
  *           WOKEN     one goroutine was woken, or spins, to compete: do not wake another
  *           STARVING  the mutex is handed from owner to the first waiter; nobody else may take it
  *         Normal mode: who comes at the right moment gets it, the woken one competes and, when it
- *         loses, stands first in line again. A waiter that lost for a millisecond turns STARVING on;
- *         it goes off when a waiter that got it had waited less, or was the last.
+ *         loses, stands first in line again. A waiter that lost for a millisecond turns STARVING
+ *         on; it goes off when a waiter that got it had waited less, or was the last.
  *         The algorithm is that of Go's sync.Mutex.
  * Order   The acquire of LOCKED pairs with the release that clears it. A record is its goroutine's
  *         until it is in the list, then the list's, then its waker's until ready.
@@ -83,7 +83,8 @@ static bool spin(struct mutex *m, uint32_t old, unsigned *spins, bool *awake)
 {
         if ((old & (LOCKED | STARVING)) != LOCKED || *spins >= SPINS || !weir__sched_may_spin())
                 return false;
-        if (!*awake && (old & (WOKEN | WAITERS)) == WAITERS && cas_relaxed(&m->word, &old, old | WOKEN))
+        if (!*awake && (old & (WOKEN | WAITERS)) == WAITERS &&
+            cas_relaxed(&m->word, &old, old | WOKEN))
                 *awake = true;
         for (int i = 0; i < SPIN_PAUSES; i++)
                 weir__spin_pause();
@@ -141,7 +142,8 @@ static slowpath void lock_slow(struct mutex *m, struct g *g)
                 if (spin(m, old, &spins, &awake))
                         continue;
                 if (!(old & (LOCKED | STARVING))) {
-                        if (cas_acquire(&m->word, &old, (old | LOCKED) & ~(uint32_t)(awake ? WOKEN : 0)))
+                        if (cas_acquire(&m->word, &old,
+                                        (old | LOCKED) & ~(uint32_t)(awake ? WOKEN : 0)))
                                 return;
                         continue;
                 }

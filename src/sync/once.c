@@ -1,9 +1,9 @@
 /* Once.
  *
- * What    One word: 0 not yet, 1 running, a list of waiting goroutines with bit 0 set while running,
- *         2 done.
- * States  not yet -> running   the first caller      running -> done   the same, by one exchange that
- *         also takes the list; it never touches the word again, so the memory may go then.
+ * What    One word: 0 not yet, 1 running, a list of waiting goroutines with bit 0 set while
+ *         running, 2 done.
+ * States  not yet -> running   the first caller      running -> done   the same, by one exchange
+ *         that also takes the list; it never touches the word again, so the memory may go then.
  * Order   The exchange to done (release) pairs with the acquire load of the fast path.
  * Cost    Done: a load.
  * Not     A cleanup handler to mark it done when the function panics: it would make every program

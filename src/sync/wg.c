@@ -1,13 +1,14 @@
 /* The wait group.
  *
  * What    A counter and the goroutines that wait for it to become 0.
- * Shape   one word: counter in the low half (signed), waiters in the high half; one list. A negative
- *         delta borrows nothing from the high half as long as the counter does not fall below 0, and
- *         when it does that is a panic and taken back.
- * States  Waiting: the goroutine has raised the number of waiters and is pushing its record, or has.
- *         Who brings the counter to 0 with waiters > 0 owns both words until it has readied the last
- *         one; with waiters == 0 it never touches the group again, so a goroutine that finds the
- *         counter at 0 may return and let the group's memory go.
+ * Shape   one word: counter in the low half (signed), waiters in the high half; one list. A
+ *         negative delta borrows nothing from the high half as long as the counter does not fall
+ *         below 0, and when it does that is a panic and taken back.
+ * States  Waiting: the goroutine has raised the number of waiters and is pushing its record, or
+ *         has. Who finds the counter at 0 with waiters > 0 and sets the word to 0 has taken so many
+ *         records, and touches the group until it holds them; with waiters == 0 nobody touches it
+ *         again, so a goroutine that finds the counter at 0 may return and let its memory go. A
+ *         counter that is raised again before the waiters were taken keeps them waiting.
  * Order   The counter's release (done) pairs with the acquire of who waited.
  * Cost    add, done: one locked instruction. */
 #include "sync/sync.h"
@@ -35,27 +36,55 @@ static inline int32_t counter(uint64_t word)
         return (int32_t)(uint32_t)word;
 }
 
-/* Wakes all n: a waiter that has announced itself is about to push its record if it has not yet. */
-static slowpath void wake_all(struct wg *wg, uint32_t n)
+static void push(struct wg *wg, struct record *first, struct record *last)
 {
-        struct record *all = NULL, *r, *next;
-        uint32_t       got = 0, rounds = 0;
+        last->next = load_relaxed(&wg->list);
+        while (!cas_release(&wg->list, &last->next, first))
+                ;
+}
 
-        while (got < n) {
+/* Takes n records: a waiter that has announced itself is about to push its record if it has not
+ * yet. */
+static struct record *collect(struct wg *wg, uint32_t n)
+{
+        struct record *all = NULL, *r, *last;
+        unsigned       rounds = 0;
+
+        for (;;) {
                 r = exchange_acquire(&wg->list, NULL);  /* pairs with the release of the push */
-                for (; r; r = next) {
-                        next = r->next;
+                while (r && n) {
+                        struct record *next = r->next;
+
                         r->next = all;
                         all = r;
-                        got++;
+                        r = next;
+                        n--;
                 }
-                if (got < n && rounds++ < 100)
+                if (r) {                                /* of later waiters */
+                        for (last = r; last->next; last = last->next)
+                                ;
+                        push(wg, r, last);
+                }
+                if (!n)
+                        return all;
+                if (rounds++ < 100)
                         weir__spin_pause();
-                else if (got < n)
+                else
                         weir__os_yield();
         }
-        store_release(&wg->word, 0);
-        for (r = all; r; r = next) {
+}
+
+/* The counter has come to 0 with waiters. */
+static slowpath void wake_all(struct wg *wg)
+{
+        uint64_t       word = load_relaxed(&wg->word);
+        struct record *r, *next;
+
+        do {
+                if (counter(word) || !(word >> 32))
+                        return;         /* raised again, or somebody else wakes them */
+        } while (!cas_seq(&wg->word, &word, 0));
+        for (r = collect(wg, (uint32_t)(word >> 32)); r; r = next) {
                 next = r->next;
                 weir__sched_ready(r->g);
         }
@@ -69,11 +98,11 @@ void weir_wg_add(weir_wg *pub, int delta)
 
         if (unlikely(__builtin_add_overflow(counter(old), delta, &now) || now < 0)) {
                 fetch_sub_seq(&wg->word, (uint64_t)(int64_t)delta);
-                weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub, counter(old),
-                            delta);
+                weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub,
+                            counter(old), delta);
         }
         if (now == 0 && old >> 32)
-                wake_all(wg, (uint32_t)(old >> 32));
+                wake_all(wg);
 }
 
 void weir_wg_done(weir_wg *wg)
@@ -92,9 +121,7 @@ void weir_wg_wait(weir_wg *pub)
                         return;
         } while (!cas_seq(&wg->word, &old, old + (UINT64_C(1) << 32)));
         weir__sched_park_begin(r.g, WHY_WG, wg);
-        r.next = load_relaxed(&wg->list);
-        while (!cas_release(&wg->list, &r.next, &r))
-                ;
+        push(wg, &r, &r);
         weir__sched_park(r.g);
 }
 

@@ -1,6 +1,7 @@
 /* weir_timer: functions that run after a time, or again and again.
  *
- * What    A timer's function runs on a goroutine of its own, started when it is due, so it may park.
+ * What    A timer's function runs on a goroutine of its own, started when it is due, so it may
+ *         park.
  * States  idle 0, running 1 (a goroutine runs the function; a tick due now is dropped), stopped 2
  *         (no tick will start it). The heap's lock guards the first step of each tick, the word is
  *         atomic because the goroutine leaves `running` without that lock.
@@ -43,7 +44,8 @@ static void tick(struct timer *base)
         weir__sched_spawn_inside(run_tick, &t, sizeof t);
 }
 
-weir_timer *weir_timer_start(weir_duration after, weir_duration period, void (*fn)(void *arg), void *arg)
+weir_timer *weir_timer_start(weir_duration after, weir_duration period, void (*fn)(void *arg),
+                             void *arg)
 {
         weir_timer *t;
         bool        fresh;

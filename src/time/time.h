@@ -16,8 +16,9 @@ struct timer {
         bool           armed;           /* lock: its heap */
 };
 
-/* Arms a stopped timer. fn is called once it is due, on a scheduler's stack and with the heap locked:
- * it may ready goroutines and nothing else that can wait. From: any thread of the runtime. */
+/* Arms a stopped timer. fn is called once it is due, on a scheduler's stack and with the heap
+ * locked: it may ready or start goroutines and nothing else that can wait. From: a thread with a
+ * processor. */
 void weir__timer_start(struct timer *t, int64_t when, int64_t period, void (*fn)(struct timer *t));
 
 /* The same for a timer that is never stopped, which makes it cheaper. */

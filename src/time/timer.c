@@ -2,11 +2,11 @@
  *
  * What    A timer goes into the heap of the processor that arms it, and stays there until it is due
  *         or stopped. The processor looks at its heap between goroutines, idle ones look at all.
- * Shape   4-ary heap in an array; each entry holds the time beside the pointer, so that sifting reads
- *         four neighbours of one line and no timer. A timer knows its index, so stopping it removes
- *         it at once: what it refers to is not kept alive until it would have fired. Sleeps, which
- *         nobody stops, do without: moving them in the heap then touches none of their stacks, which
- *         with 100 000 of them were a cache miss at each step.
+ * Shape   4-ary heap in an array; each entry holds the time beside the pointer, so that sifting
+ *         reads four neighbours of one line and no timer. A timer knows its index, so stopping it
+ *         removes it at once: what it refers to is not kept alive until it would have fired.
+ *         Sleeps, which nobody stops, do without: moving them in the heap then touches none of
+ *         their stacks, which with 100 000 of them were a cache miss at each step.
  * States  stopped  owned by its embedder
  *         armed    in the heap, owned by its lock
  * Locks   timers: one per heap. Callbacks run under it; that is what makes a stop final.
@@ -186,8 +186,8 @@ bool weir__timer_stop(struct timer *t)
         return was;
 }
 
-/* The first tick after now on the grid of the timer; those missed meanwhile are dropped. A tick beyond
- * the clock becomes its end. */
+/* The first tick after now on the grid of the timer; those missed meanwhile are dropped. A tick
+ * beyond the clock becomes its end. */
 static int64_t next_tick(const struct timer *t, int64_t now)
 {
         int64_t when;

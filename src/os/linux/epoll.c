@@ -5,10 +5,11 @@
  * Order   interrupt() raises `pending` before it writes the eventfd, and only the first of many
  *         writes; the waiter reads the eventfd before it lowers `pending`. A second interrupt
  *         between the two is seen, because the waiter returns anyway.
- *         What its owner wrote before add() is seen by who gets an event: the kernel's locks do that,
- *         and the thread sanitizer, which does not know epoll_pwait2, is told.
+ *         What its owner wrote before add() is seen by who gets an event: the kernel's locks do
+ *         that, and the thread sanitizer, which does not know epoll_pwait2, is told.
  * Cost    epoll_pwait2 takes nanoseconds, so a timer under a millisecond is not a millisecond late;
- *         where the kernel (before 5.11, or Valgrind) does not have it, milliseconds are rounded up. */
+ *         where the kernel (before 5.11, or Valgrind) does not have it, milliseconds are rounded
+ *         up. */
 #include "os/os.h"
 #include <errno.h>
 #include <sys/epoll.h>
@@ -102,7 +103,8 @@ int weir__os_poll_wait(struct os_event *events, int max, int64_t ns)
                 if (!ev[i].data.ptr) {
                         uint64_t drained;
 
-                        /* Only the blocked waiter answers an interrupt; a passing look leaves it. */
+                        /* Only the blocked waiter answers an interrupt; a passing look leaves
+                         * it. */
                         if (ns != 0) {
                                 (void)!read(event_fd, &drained, sizeof drained);
                                 store_seq(&pending, 0);

@@ -38,7 +38,8 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
         }
         if (!high)
                 return 0;
-        *s->ret = (struct os_image){ .base = info->dlpi_addr, .path = info->dlpi_name ? info->dlpi_name : "",
+        *s->ret = (struct os_image){ .base = info->dlpi_addr,
+                                     .path = info->dlpi_name ? info->dlpi_name : "",
                                      .eh_frame_hdr = hdr, .text_low = low, .text_high = high };
         s->found = true;
         return 1;
@@ -149,7 +150,8 @@ bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *r
         for (size_t i = 0; f && i < f->count; i++) {
                 const Elf64_Sym *s = &f->sym[i];
 
-                if (ELF64_ST_TYPE(s->st_info) != STT_FUNC && ELF64_ST_TYPE(s->st_info) != STT_NOTYPE)
+                if (ELF64_ST_TYPE(s->st_info) != STT_FUNC &&
+                    ELF64_ST_TYPE(s->st_info) != STT_NOTYPE)
                         continue;
                 if (s->st_shndx == SHN_UNDEF || s->st_value > at || s->st_name >= f->str_size)
                         continue;

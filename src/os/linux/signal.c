@@ -33,7 +33,8 @@ void weir__os_sigstack_remove(void)
         altstack = NULL;
 }
 
-int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *), struct sigaction *ret_old)
+int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *),
+                            struct sigaction *ret_old)
 {
         struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
 

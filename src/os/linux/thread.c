@@ -2,6 +2,7 @@
 #include "os/os.h"
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -114,7 +115,7 @@ int weir__os_thread_count(void)
         int  n = 0;
 
         if (!d)
-                return 0;
+                return INT_MAX;                 /* not known: as if there were others */
         for (struct dirent *e; (e = readdir(d));)
                 n += e->d_name[0] != '.';
         closedir(d);
@@ -216,7 +217,8 @@ static bool cgroup_mount(bool v2, char *ret, size_t size)
                 if (!dash || sscanf(line, "%*s %*s %*s %*s %2047s", where) != 1 ||
                     sscanf(dash, " - %63s %*s %1023s", type, options) != 2)
                         continue;
-                if (v2 ? strcmp(type, "cgroup2") : strcmp(type, "cgroup") || !strstr(options, "cpu"))
+                if (v2 ? strcmp(type, "cgroup2")
+                       : strcmp(type, "cgroup") || !strstr(options, "cpu"))
                         continue;
                 if (!v2 && strstr(options, "cpuset") && !strstr(options, "cpu,"))
                         continue;

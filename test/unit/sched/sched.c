@@ -179,7 +179,7 @@ static void hold_shortly(void *arg)
 
 weir_task(compute_and_yield, my, { bool *stop; })
 {
-        while (!*my->stop) {
+        while (!load_relaxed(my->stop)) {
                 weir_time end = weir_now() + 200 * WEIR_MICROSECOND;
 
                 while (weir_now() < end)
@@ -576,7 +576,7 @@ weir_task(compute_long, my, { bool *stop; weir_time *start; })
         *my->start = weir_now();
         while (weir_now() - *my->start < 500 * WEIR_MILLISECOND)
                 ;
-        store_relaxed(my->stop, true);
+        store_release(my->stop, true);
 }
 
 /* All processors are busy, so nobody steals. */
@@ -588,7 +588,7 @@ WEIR_TEST_WITH(who_waits_behind_a_long_computation_goes_elsewhere, .procs = 2)
         for (int i = 0; i < 3; i++)
                 weir_go(compute_and_yield, .stop = &stop);
         weir_go(compute_long, .stop = &stop, .start = &start);
-        while (!load_relaxed(&stop))
+        while (!load_acquire(&stop))
                 weir_yield();
         weir_sleep(20 * WEIR_MILLISECOND);
         ck_assert_int_ne(load_relaxed(&waited), 0);

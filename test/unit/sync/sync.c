@@ -197,3 +197,29 @@ WEIR_TEST(once_is_done_even_if_its_function_panicked)
         ck_assert_str_eq(info.message, "the function of once");
         ck_assert_int_eq(weir_protect(call_once, NULL, &info), 0);
 }
+
+/* ---- adding beside a wait ---- */
+
+weir_task(add_and_done, my, { weir_wg *wg; bool *stop; })
+{
+        while (!__atomic_load_n(my->stop, __ATOMIC_RELAXED)) {
+                weir_wg_add(my->wg, 1);
+                weir_wg_done(my->wg);
+        }
+}
+
+/* A wait may miss what was added beside it, the group may not. */
+WEIR_TEST_WITH(an_add_beside_a_wake_is_not_lost, .procs = 4, .timeout = 20)
+{
+        static weir_wg wg;
+        bool           stop = false;
+        weir_time      end = weir_now() + 300 * WEIR_MILLISECOND;
+
+        for (int i = 0; i < 3; i++)
+                weir_go(add_and_done, .wg = &wg, .stop = &stop);
+        while (weir_now() < end)
+                weir_wg_wait(&wg);
+        __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+        weir_sleep(20 * WEIR_MILLISECOND);
+        weir_wg_wait(&wg);
+}
