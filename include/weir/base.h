@@ -51,6 +51,7 @@
 
 #define WEIR_API                __attribute__((visibility("default")))
 #define WEIR_NORETURN           __attribute__((noreturn))
+#define WEIR_MAY_ALIAS          __attribute__((may_alias))
 #define WEIR_UNUSED             __attribute__((unused))
 #define WEIR_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 

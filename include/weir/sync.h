@@ -60,6 +60,34 @@ WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
  * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked. */
 WEIR_API void weir_mutex_unlock(weir_mutex *m);
 
+/* An uncontended mutex is taken and given back without a call: its first 32 bits go from 0 to 1 and
+ * back. That is part of the binary interface; all else in a mutex is not. The functions do the same
+ * and remain for who takes their address. */
+typedef uint32_t WEIR_MAY_ALIAS weir_mutex_word_;
+
+/* Unlocks after the word was lowered from old. */
+WEIR_API void weir_mutex_unlock_slow_(weir_mutex *m, uint32_t old);
+
+static inline void weir_mutex_lock_(weir_mutex *m)
+{
+        weir_mutex_word_ free_ = 0;
+
+        if (__builtin_expect(!__atomic_compare_exchange_n((weir_mutex_word_ *)m, &free_, 1u, 0,
+                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 0))
+                weir_mutex_lock(m);
+}
+
+static inline void weir_mutex_unlock_(weir_mutex *m)
+{
+        weir_mutex_word_ old = __atomic_fetch_sub((weir_mutex_word_ *)m, 1u, __ATOMIC_RELEASE);
+
+        if (__builtin_expect(old != 1, 0))
+                weir_mutex_unlock_slow_(m, old);
+}
+
+#define weir_mutex_lock(m)   weir_mutex_lock_(m)
+#define weir_mutex_unlock(m) weir_mutex_unlock_(m)
+
 /* ---- wait group ---- */
 
 /* Adds delta, which may be negative, to the number of things that wg waits for.

@@ -70,10 +70,12 @@ extern void (*weir__throw_hook)(void);
 
 /* ---- fmt.c: text without malloc, stdio or locks ---- */
 
-/* Text under way to a descriptor or a stream. Zero value plus a target is ready to use. */
+/* Text under way to a descriptor, a stream or a string. Zero value plus a target is ready to use. */
 struct out {
-        int    fd;              /* written with write(2) when file is NULL */
+        int    fd;              /* written with write(2) when the others are NULL */
         FILE  *file;
+        char  *str;             /* of room bytes; what does not fit is dropped */
+        size_t room;
         size_t len;
         char   buf[512];
 };

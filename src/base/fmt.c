@@ -30,6 +30,12 @@ void weir__out_flush(struct out *o)
 
 static void put(struct out *o, const char *s, size_t n)
 {
+        if (o->str) {
+                n = MIN(n, o->room - o->len);
+                memcpy(o->str + o->len, s, n);
+                o->len += n;
+                return;
+        }
         while (n) {
                 size_t k = MIN(n, sizeof o->buf - o->len);
 
@@ -57,8 +63,12 @@ static void put_number(struct out *o, unsigned long long v, unsigned base, bool 
         do
                 tmp[sizeof tmp - 1 - (size_t)n++] = "0123456789abcdef"[v % base];
         while ((v /= base) && n < 22);
-        if (minus)
+        if (minus && fill == '0' && !left) {            /* the zeros stand behind the sign */
+                put(o, "-", 1);
+                width--;
+        } else if (minus) {
                 tmp[sizeof tmp - 1 - (size_t)n++] = '-';
+        }
         if (!left)
                 pad(o, width - n, fill);
         put(o, tmp + sizeof tmp - n, (size_t)n);
@@ -172,12 +182,17 @@ void weir__out_vprint(struct out *o, const char *fmt, va_list args)
                         put(o, &c, 1);
                         break;
                 }
+                case '%':
+                        put(o, f, 1);
+                        break;
+                case 0:
+                        put(o, start, (size_t)(f - start));
+                        va_end(ap);
+                        return;
                 default:
                         put(o, start, (size_t)(f + 1 - start));
                         break;
                 }
-                if (!*f)
-                        break;
         }
         va_end(ap);
 }
@@ -193,17 +208,14 @@ void weir__out_print(struct out *o, const char *fmt, ...)
 
 size_t weir__fmt(char *buf, size_t size, const char *fmt, ...)
 {
-        struct out o = { .fd = -1 };
+        char       none;
+        struct out o = { .str = size ? buf : &none, .room = size ? size - 1 : 0 };
         va_list    ap;
-        size_t     n;
 
         va_start(ap, fmt);
         weir__out_vprint(&o, fmt, ap);
         va_end(ap);
-        n = MIN(o.len, size ? size - 1 : 0);
-        if (size) {
-                memcpy(buf, o.buf, n);
-                buf[n] = 0;
-        }
-        return n;
+        if (size)
+                buf[o.len] = 0;
+        return o.len;
 }

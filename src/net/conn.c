@@ -52,14 +52,11 @@ struct desc *weir__conn_desc(weir_conn *c)
         return &c->desc;
 }
 
-int weir_fd_open(int fd, weir_conn **ret)
+static int adopt(int fd, weir_conn **ret)
 {
         struct stat st;
         int         flags, r;
 
-        weir__sched_need_g("weir_fd_open");
-        if (!ret)
-                weir__panic("weir_fd_open: ret is NULL");
         if (fstat(fd, &st) < 0 || (flags = fcntl(fd, F_GETFL)) < 0)
                 return -weir__os_errno_get();
         if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
@@ -69,6 +66,18 @@ int weir_fd_open(int fd, weir_conn **ret)
         r = weir__conn_make(fd, ret);
         if (r < 0 && !(flags & O_NONBLOCK))
                 (void)fcntl(fd, F_SETFL, flags);
+        return r;
+}
+
+int weir_fd_open(int fd, weir_conn **ret)
+{
+        int keep = weir__os_errno_get(), r;
+
+        weir__sched_need_g("weir_fd_open");
+        if (!ret)
+                weir__panic("weir_fd_open: ret is NULL");
+        r = adopt(fd, ret);
+        weir__os_errno_set(keep);
         return r;
 }
 
@@ -98,7 +107,7 @@ static ssize_t read_once(struct desc *d, void *buf, size_t len)
                 n = -weir__os_errno_get();
         if (n >= 0) {
                 s->full = n > 0 && (size_t)n == len;
-                s->drained = n > 0 && !s->full && d->stream;
+                s->drained = n > 0 && !s->full && d->tcp;
         }
         return n;
 }
@@ -107,7 +116,7 @@ static ssize_t read_once(struct desc *d, void *buf, size_t len)
  * caller expects, and a full buffer will not tell that it was the last. Ask TCP from now on. */
 static void learn(struct desc *d)
 {
-        if (d->read.full && d->stream)
+        if (d->read.full && d->tcp)
                 d->inq = weir__os_recv_left_enable(d->fd);
         d->read.full = false;
 }
@@ -251,13 +260,14 @@ int weir_conn_set_write_deadline(weir_conn *c, weir_time when)
 
 int weir_conn_shutdown(weir_conn *c, int how)
 {
-        int r;
+        int keep = weir__os_errno_get(), r;
 
         need_conn(c, "weir_conn_shutdown");
         if (!weir__desc_enter(&c->desc))
                 return WEIR_ECLOSED;
         r = shutdown(c->desc.fd, how) < 0 ? -weir__os_errno_get() : 0;
         weir__desc_leave(&c->desc);
+        weir__os_errno_set(keep);
         return r;
 }
 

@@ -24,8 +24,9 @@ struct side {
 struct desc {
         uint32_t    refs;       /* atomic: users, plus CLOSING; see poll.c */
         int         fd;         /* const while open */
-        uint32_t    hangup;     /* atomic: the other end is gone: no drained guess any more */
-        bool        stream;     /* const while open: a stream socket, where short means drained */
+        uint32_t    hangup;     /* atomic: OS_POLL_HANGUP came: no drained guess any more */
+        bool        tcp;        /* const while open: short means drained, which on Unix sockets a
+                                 * message with descriptors behind it belies */
         bool        socket;     /* const while open */
         bool        inq;        /* read turn: TCP tells with each read what is left */
         struct lock lock;       /* deadlines */

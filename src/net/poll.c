@@ -16,7 +16,7 @@
  *         Edge-triggered events are kept in READY, so one that comes between a call that found
  *         nothing and the wait is not lost.
  * Cost    An echo of a message is one read, one write and its share of one epoll_wait: a short read
- *         from a stream socket has emptied it, so the next read waits first instead of asking the
+ *         from a TCP socket has emptied it, so the next read waits first instead of asking the
  *         kernel only to hear EAGAIN. Go asks. Where messages fill the caller's buffer exactly, TCP
  *         is asked to say what is left (conn.c). A hang-up ends the guessing, for after one the
  *         kernel makes no further edges.
@@ -24,6 +24,7 @@
  *         another. Removing from epoll at close: closing does it, but for duplicates, see there. */
 #include "net/desc.h"
 #include "os/os.h"
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -142,6 +143,10 @@ void weir__desc_deadline(struct side *s, int64_t when)
         bool past;
 
         lock_take(&s->desc->lock);
+        if (load_seq(&s->desc->refs) & DESC_CLOSING) {  /* the close has stopped the timer, or will */
+                lock_drop(&s->desc->lock);
+                return;
+        }
         weir__timer_stop(&s->deadline);
         past = when && when <= weir__os_now();
         store_seq(&s->expired, past);
@@ -206,13 +211,13 @@ static void open_side(struct desc *d, struct side *s)
 
 int weir__desc_open(struct desc *d, int fd, void (*release)(struct desc *d))
 {
-        int       type = 0, r;
-        socklen_t size = sizeof type;
+        int       protocol = 0, r;
+        socklen_t size = sizeof protocol;
 
         lock_init(&d->lock, desc);
         d->fd = fd;
-        d->socket = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-        d->stream = d->socket && type == SOCK_STREAM;
+        d->socket = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0;
+        d->tcp = d->socket && protocol == IPPROTO_TCP;
         d->inq = false;
         d->release = release;
         store_relaxed(&d->hangup, 0);

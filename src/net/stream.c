@@ -152,8 +152,10 @@ int weir_net_listen(const char *network, const char *address, const weir_net_opt
                 weir__panic("weir_net_listen: %s is NULL", !network ? "network" : !address ? "address" : "ret");
         check_options(opt, "weir_net_listen");
         n = weir__address_parse(network, address, true, list);
-        if (n < 0)
+        if (n < 0) {
+                weir__os_errno_set(keep);
                 return n;
+        }
         ln = weir__pool_get(&listeners, &fresh);
         for (int i = 0; i < n && fd < 0; i++)
                 fd = open_listener(&list[i], opt, &ln->local);

@@ -105,6 +105,7 @@ bool weir__os_recv_left_enable(int fd);
 
 /* ---- poller ---- */
 
+/* HANGUP: the other end is gone, or sent urgent data, at which a read ends early. */
 enum { OS_POLL_READ = 1, OS_POLL_WRITE = 2, OS_POLL_HANGUP = 4 };
 
 struct os_event {

@@ -33,6 +33,7 @@ void weir__sched_block_exit(void)
                 fetch_sub_seq(&sched.blocked, 1);
                 weir__m_take_p(m, p);
                 p->budget = SLICE;              /* it may have gone idle at the end of one */
+                p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
                 store_relaxed(&g->state, G_RUNNING);
                 return;
         }

@@ -378,6 +378,7 @@ _Noreturn void weir__sched_loop(struct m *m)
                                 weir__sched_wake();     /* more than this thread can run */
                 }
                 m->p->budget = SLICE;
+                m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
                 weir__sched_switch(m, &m->g0, g);
         }
 }

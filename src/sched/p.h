@@ -9,7 +9,8 @@
 enum {
         RUNQ_SIZE = 256,
         PROCS_MAX = 1024,
-        SLICE = 61,             /* switches between two looks at what is not local */
+        SLICE = 61,             /* switches between two looks at what is not local, at most */
+        WIDE_NS = 5000000,      /* time between two such looks, at most, and a switch longer */
         G_CACHE = 64,           /* dead goroutines kept per processor */
 };
 
@@ -33,6 +34,7 @@ struct p {
         struct g *dead;                 /* only the owner: recycled goroutines, default stack */
         uint32_t  ndead;                /* only the owner */
         uint32_t  id;                   /* const */
+        int64_t   wide_due;             /* only the owner: coarse time of the next wide look */
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
         uint64_t  rand;                 /* only the owner */
         bool      turn;                 /* only the owner: whose turn at a wide look */

@@ -63,9 +63,16 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
 struct g *weir__sched_pick(struct m *m)
 {
         struct p *p = m->p;
+        int64_t   now = load_relaxed(&weir__sched_coarse);
 
         if (unlikely(!--p->budget || load_relaxed(&sched.stopping)))
                 return NULL;
+        if (unlikely(now >= p->wide_due)) {
+                p->budget = 0;
+                return NULL;
+        }
+        if (unlikely(now >= load_relaxed(&p->timer_when)))
+                return NULL;                            /* find.c runs it, and what it readies */
         return weir__runq_get(p);
 }
 

@@ -7,8 +7,9 @@
  * States  watching (a futex with a limit), deep asleep (a futex without one, when all is idle for
  *         some rounds; sched.monitor_deep is then 1 and the next thread that takes a processor
  *         raises the futex), done (the root function has returned).
- * Cost    While processors are both busy and idle it wakes every 200 us, while all of several are
- *         busy every millisecond, else every 10 ms; in a process that does nothing, never.
+ * Cost    While processors are both busy and idle it wakes every 200 us, while all are busy every
+ *         millisecond (that is how late a timer may be seen there), else every 10 ms; in a process
+ *         that does nothing, never.
  * Not     A thread of its own: the caller of weir_run has nothing else to do. */
 #include "sched/state.h"
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static int64_t period(void)
 {
         uint32_t idle = load_relaxed(&sched.nidle);
 
-        if (sched.nprocs == 1 || idle == sched.nprocs)
+        if (idle == sched.nprocs)
                 return PERIOD;
         return idle ? PERIOD_MIXED : PERIOD_BUSY;
 }

@@ -14,12 +14,17 @@
  *         The algorithm is that of Go's sync.Mutex.
  * Order   The acquire of LOCKED pairs with the release that clears it. A record is its goroutine's
  *         until it is in the list, then the list's, then its waker's until ready.
- * Cost    Uncontended: one locked instruction to lock, one to unlock.
+ * Cost    Uncontended: one locked instruction to lock, one to unlock, both inlined in the caller by
+ *         weir/sync.h; calls make it 5 to 10 % dearer, and then it is dearer than Go's.
  * Not     Handing over always: each unlock of a contended mutex is then a switch. A futex: it would
  *         block the thread. */
 #include "sync/sync.h"
 #include "base/lock.h"
 #include "os/os.h"
+
+/* The header inlines the uncontended case around the functions defined here. */
+#undef weir_mutex_lock
+#undef weir_mutex_unlock
 
 enum { LOCKED = 1, WAITERS = 2, WOKEN = 4, STARVING = 8 };
 enum { SPINS = 4, SPIN_PAUSES = 30, STARVE_NS = 1000 * 1000 };
@@ -173,8 +178,9 @@ bool weir_mutex_try_lock(weir_mutex *pub)
         return !(old & (LOCKED | STARVING)) && cas_acquire(&m->word, &old, old | LOCKED);
 }
 
-static slowpath void unlock_slow(struct mutex *m, uint32_t old)
+slowpath void weir_mutex_unlock_slow_(weir_mutex *pub, uint32_t old)
 {
+        struct mutex  *m = open_mutex(pub);
         struct record *r;
 
         if (!(old & LOCKED)) {
@@ -205,5 +211,5 @@ void weir_mutex_unlock(weir_mutex *pub)
         uint32_t      old = __atomic_fetch_sub(&m->word, LOCKED, __ATOMIC_RELEASE);
 
         if (unlikely(old != LOCKED))
-                unlock_slow(m, old);
+                weir_mutex_unlock_slow_(pub, old);
 }

@@ -6,7 +6,7 @@ static int deeper(int n)
         volatile char room[256];
 
         room[0] = (char)n;
-        return deeper(n + 1) + room[0];
+        return n < 0 ? 0 : deeper(n + 1) + room[0];
 }
 
 weir_task(dive, my, { int from; })

@@ -102,7 +102,7 @@ weir_task(worker, my, { struct worker *w; })
         weir_panic_info info;
 
         if (weir_protect(work, my->w, &info) < 0)
-                must(strstr(info.message, "closed channel"), "%s", info.message);
+                must_say(strstr(info.message, "closed channel"), "%s", info.message);
 }
 
 static void round_of(void)
@@ -133,9 +133,9 @@ static void round_of(void)
         for (int i = 0; i < CHANNELS; i++)
                 while (weir_recv(c[i], &v))
                         count(&received, v);
-        must(sent.count == received.count && sent.sum == received.sum,
-             "%llu tokens were sent, %llu received", (unsigned long long)sent.count,
-             (unsigned long long)received.count);
+        must_say(sent.count == received.count && sent.sum == received.sum,
+                 "%llu tokens were sent, %llu received", (unsigned long long)sent.count,
+                 (unsigned long long)received.count);
 }
 
 WEIR_MAIN(argc, argv)

@@ -16,7 +16,7 @@ static __attribute__((noinline)) void fill(size_t room, unsigned char with, unsi
                 for (unsigned i = 0; i < yields; i++)
                         weir_yield();
         for (size_t i = 0; i < sizeof own; i++)
-                must(own[i] == with, "byte %zu of a frame is %u, not %u", i, own[i], with);
+                must_say(own[i] == with, "byte %zu of a frame is %u, not %u", i, own[i], with);
 }
 
 weir_task(filler, my, { size_t room; unsigned yields; unsigned char with; char text[ARGUMENT]; })

@@ -39,7 +39,7 @@ weir_task(echo, my, { weir_conn *c; uint64_t rand; })
                 if (n < 0)
                         break;
         }
-        must(n >= 0 || expected_failure(n), "%s", weir_error_name((int)n));
+        must_say(n >= 0 || expected_failure(n), "%s", weir_error_name((int)n));
         must(weir_conn_close(my->c) == 0);
         must(weir_conn_close(my->c) == WEIR_ECLOSED);
 }
@@ -52,7 +52,7 @@ weir_task(server, my, { weir_listener *ln; uint64_t rand; })
 
         while ((r = weir_listener_accept(my->ln, &c)) == 0)
                 weir_wg_go(&wg, echo, .c = c, .rand = stress_rand(&my->rand));
-        must(r == WEIR_ECLOSED, "accept: %s", weir_error_name(r));
+        must_say(r == WEIR_ECLOSED, "accept: %s", weir_error_name(r));
         weir_wg_wait(&wg);
 }
 
@@ -76,12 +76,12 @@ weir_task(writer, my, { weir_conn *c; uint64_t rand; size_t bytes; bool careful;
                 must((size_t)r == n);
                 add(my->sum, buf, n);
         }
-        must(r >= 0 || (!my->careful && expected_failure(r)), "write: %s", weir_error_name((int)r));
+        must_say(r >= 0 || (!my->careful && expected_failure(r)), "write: %s", weir_error_name((int)r));
         if (r < 0)
                 return;
         r = weir_conn_shutdown(my->c, SHUT_WR);
-        must(r >= 0 || (!my->careful && (r == WEIR_ECLOSED || r == -ENOTCONN)), "shutdown: %s",
-             weir_error_name((int)r));
+        must_say(r >= 0 || (!my->careful && (r == WEIR_ECLOSED || r == -ENOTCONN)), "shutdown: %s",
+                 weir_error_name((int)r));
 }
 
 static ssize_t read_all(weir_conn *c, uint64_t *rand, struct sum *s)
@@ -140,7 +140,7 @@ weir_task(client, my, { const char *network, *address; uint64_t rand; })
         /* A Unix listener whose queue is full says so at once. */
         while ((r = weir_net_dial(my->network, my->address, NULL, &c)) == -EAGAIN)
                 weir_yield();
-        must(r == 0, "dial %s: %s", my->address, weir_error_name(r));
+        must_say(r == 0, "dial %s: %s", my->address, weir_error_name(r));
         weir_wg_go(&wg, writer, .c = c, .rand = stress_rand(&my->rand),
                    .bytes = stress_below(&my->rand, BYTES_MAX), .careful = kind == CAREFUL, .sum = &sent);
         if (kind == HURRIED)
@@ -152,15 +152,15 @@ weir_task(client, my, { const char *network, *address; uint64_t rand; })
                 kind = kind == CLOSED ? CAREFUL : kind;
         n = read_all(c, &my->rand, &got);
         if (kind == CAREFUL)
-                must(n == 0, "read: %s", weir_error_name((int)n));
+                must_say(n == 0, "read: %s", weir_error_name((int)n));
         else
-                must(n == 0 || expected_failure(n), "read: %s", weir_error_name((int)n));
+                must_say(n == 0 || expected_failure(n), "read: %s", weir_error_name((int)n));
         if (n < 0)
                 weir_conn_shutdown(c, SHUT_RDWR);       /* lets the writer go */
         weir_wg_wait(&wg);
         if (kind == CAREFUL)
-                must(got.bytes == sent.bytes && got.hash == sent.hash, "%llu bytes sent, %llu back",
-                     (unsigned long long)sent.bytes, (unsigned long long)got.bytes);
+                must_say(got.bytes == sent.bytes && got.hash == sent.hash, "%llu bytes sent, %llu back",
+                         (unsigned long long)sent.bytes, (unsigned long long)got.bytes);
         r = weir_conn_close(c);
         must(r == 0 || r == WEIR_ECLOSED);
         must(weir_conn_read(c, &(char){ 0 }, 1) == WEIR_ECLOSED);
@@ -180,7 +180,7 @@ static long metric(const char *name)
         at = strstr(text, name);
         while (at && at[-1] != '\n')            /* not the HELP or TYPE line */
                 at = strstr(at + 1, name);
-        must(at != NULL, "no metric %s", name);
+        must_say(at != NULL, "no metric %s", name);
         v = strtol(at + strlen(name), NULL, 10);
         free(text);
         return v;
@@ -209,7 +209,7 @@ static void round_of(void)
                 must(weir_listener_close(ln[i]) == 0);
         weir_wg_wait(&servers);
         must(metric("weir_descriptors_opened_total ") == metric("weir_descriptors_closed_total "));
-        must(metric("weir_timers ") == 0, "%ld timers are left", metric("weir_timers "));
+        must_say(metric("weir_timers ") == 0, "%ld timers are left", metric("weir_timers "));
 }
 
 WEIR_MAIN(argc, argv)

@@ -40,7 +40,7 @@ static __attribute__((noinline)) void step(struct level *up)
         must(weir_protect(descend, &l, &info) == WEIR_EPANIC);
         must(*guard > before);
         must(strstr(info.message, "of goroutine"));
-        must(strtoull(strrchr(info.message, ' '), NULL, 10) == weir_go_id(), "%s", info.message);
+        must_say(strtoull(strrchr(info.message, ' '), NULL, 10) == weir_go_id(), "%s", info.message);
         weir_panic("again %d of goroutine %llu", l.depth, (unsigned long long)weir_go_id());
 }
 
@@ -59,8 +59,8 @@ weir_task(worker, my, { uint64_t rand; int rounds; })
                                       .rand = stress_rand(&my->rand), .cleanups = &cleanups };
 
                 must(weir_protect(descend, &l, &info) == WEIR_EPANIC);
-                must(cleanups == l.bottom, "%d handlers ran of %d", cleanups, l.bottom);
-                must(strtoull(strrchr(info.message, ' '), NULL, 10) == weir_go_id(), "%s", info.message);
+                must_say(cleanups == l.bottom, "%d handlers ran of %d", cleanups, l.bottom);
+                must_say(strtoull(strrchr(info.message, ' '), NULL, 10) == weir_go_id(), "%s", info.message);
         }
 }
 

@@ -28,7 +28,7 @@ static void flat(int n, unsigned yields)
         }
         weir_wg_wait(&wg);
         for (int i = 0; i < n; i++)
-                must(hits[i] == 1, "goroutine %d of %d ran %u times", i, n, hits[i]);
+                must_say(hits[i] == 1, "goroutine %d of %d ran %u times", i, n, hits[i]);
 }
 
 weir_task(grow, my, { int depth, fan; weir_wg *wg; })
@@ -54,8 +54,8 @@ static void tree(int depth, int fan)
         weir_wg_add(&wg, 1);
         weir_go(grow, .depth = depth, .fan = fan, .wg = &wg);
         weir_wg_wait(&wg);
-        must(leaves == expected, "%llu leaves of %llu (depth %d, fan %d)", (unsigned long long)leaves,
-             (unsigned long long)expected, depth, fan);
+        must_say(leaves == expected, "%llu leaves of %llu (depth %d, fan %d)", (unsigned long long)leaves,
+                 (unsigned long long)expected, depth, fan);
 }
 
 WEIR_MAIN(argc, argv)

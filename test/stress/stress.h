@@ -24,11 +24,14 @@ enum { STRESS_MS = 2000, STRESS_HANGS = 45 * WEIR_PATIENCE };
 static uint64_t  stress_state;          /* only the root goroutine, by stress_rand(&stress_state) */
 static weir_time stress_end;
 
-/* The invariant does not hold: says which, prints every goroutine, ends the program. */
-#define must(cond, ...)                                                                 \
+/* An invariant: when it does not hold, says which, prints every goroutine, ends the program. */
+#define must(cond) must_say(cond, " ")
+
+/* The same with a message, as of printf. */
+#define must_say(cond, ...)                                                             \
         do {                                                                            \
                 if (!(cond))                                                            \
-                        stress_fail(__FILE__, __LINE__, #cond, " " __VA_ARGS__);         \
+                        stress_fail(__FILE__, __LINE__, #cond, __VA_ARGS__);            \
         } while (0)
 
 static WEIR_UNUSED _Noreturn WEIR_PRINTF(4, 5)
@@ -36,7 +39,7 @@ void stress_fail(const char *file, int line, const char *cond, const char *fmt, 
 {
         va_list ap;
 
-        fprintf(stderr, "%s:%d: not true: %s", file, line, cond);
+        fprintf(stderr, "%s:%d: not true: %s: ", file, line, cond);
         va_start(ap, fmt);
         vfprintf(stderr, fmt, ap);
         va_end(ap);

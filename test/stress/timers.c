@@ -16,8 +16,8 @@ static void ring(void *arg)
 {
         struct alarm *a = arg;
 
-        must(weir_now() >= a->due, "early by %lld ns", (long long)(a->due - weir_now()));
-        must(__atomic_fetch_add(&a->running, 1, __ATOMIC_SEQ_CST) == 0, "two ticks at once");
+        must_say(weir_now() >= a->due, "early by %lld ns", (long long)(a->due - weir_now()));
+        must_say(__atomic_fetch_add(&a->running, 1, __ATOMIC_SEQ_CST) == 0, "two ticks at once");
         if (a->due % 8 == 0)
                 weir_yield();
         __atomic_fetch_add(&a->fired, 1, __ATOMIC_SEQ_CST);
@@ -48,7 +48,7 @@ weir_task(stopper, my, { struct alarm *a; uint64_t rand; })
                 if (weir_timer_stop(a->timer)) {
                         a->stopped = true;
                         a->at_stop = __atomic_load_n(&a->fired, __ATOMIC_SEQ_CST);
-                        must(!weir_timer_stop(a->timer), "stopped twice");
+                        must_say(!weir_timer_stop(a->timer), "stopped twice");
                 }
         }
 }
@@ -66,7 +66,7 @@ static void start(struct alarm *a)
 static void wait_for(struct alarm *a)
 {
         if (a->stopped) {
-                must(a->fired == a->at_stop, "ran after it was stopped");
+                must_say(a->fired == a->at_stop, "ran after it was stopped");
                 must(a->periodic || a->fired == 0);
                 return;
         }
@@ -78,7 +78,7 @@ static void wait_for(struct alarm *a)
         }
         while (!__atomic_load_n(&a->fired, __ATOMIC_SEQ_CST))
                 weir_sleep(WEIR_MILLISECOND);
-        must(a->fired == 1, "fired %u times", a->fired);
+        must_say(a->fired == 1, "fired %u times", a->fired);
 }
 
 static void round_of(struct alarm *a)

@@ -48,7 +48,7 @@ int weir__os_poll_init(void)
 
 int weir__os_poll_add(int fd, void *data)
 {
-        struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                                   .data.ptr = data };
 
         announce_add(data);
@@ -86,7 +86,7 @@ static unsigned translate(uint32_t e)
                 what |= OS_POLL_READ;
         if (e & (EPOLLOUT | EPOLLHUP | EPOLLERR))
                 what |= OS_POLL_WRITE;
-        if (e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        if (e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
                 what |= OS_POLL_HANGUP;
         return what;
 }

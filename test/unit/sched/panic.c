@@ -1,0 +1,174 @@
+/* Panic and protect. */
+#include "check.h"
+#include <string.h>
+
+static void succeed(void *arg)
+{
+        ++*(int *)arg;
+}
+
+static void give_up(void *arg)
+{
+        weir_panic("number %d, text %s", *(int *)arg, "abc");
+}
+
+WEIR_TEST(success_leaves_the_information_alone)
+{
+        weir_panic_info info;
+        unsigned char   before[sizeof info];
+        int             n = 0;
+
+        memset(&info, 0x5a, sizeof info);
+        memset(before, 0x5a, sizeof before);
+        ck_assert_int_eq(weir_protect(succeed, &n, &info), 0);
+        ck_assert_int_eq(n, 1);
+        ck_assert(!memcmp(&info, before, sizeof info));
+}
+
+WEIR_TEST(a_panic_comes_back_with_message_and_place)
+{
+        weir_panic_info info;
+        int             n = 7;
+
+        ck_assert_int_eq(weir_protect(give_up, &n, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "number 7, text abc");
+        ck_assert((uintptr_t)info.pc > (uintptr_t)give_up && (uintptr_t)info.pc < (uintptr_t)give_up + 512);
+        for (size_t i = 0; i < 4; i++)
+                ck_assert_uint_eq(info.reserved[i], 0);
+}
+
+WEIR_TEST(nobody_needs_the_information)
+{
+        ck_assert_int_eq(weir_protect(give_up, &(int){ 1 }, NULL), WEIR_EPANIC);
+        ck_assert_int_eq(weir_protect(give_up, &(int){ 1 }, NULL), WEIR_EPANIC);
+}
+
+static void fail_long(void *arg)
+{
+        (void)arg;
+        weir_panic("%0500d", 7);
+}
+
+WEIR_TEST(a_long_message_is_cut_off)
+{
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(fail_long, NULL, &info), WEIR_EPANIC);
+        ck_assert_uint_eq(strlen(info.message), sizeof info.message - 1);
+}
+
+static void fail_inside(void *arg)
+{
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(give_up, arg, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "number 3, text abc");
+        weir_panic("outer");
+}
+
+WEIR_TEST(protects_nest)
+{
+        weir_panic_info info;
+
+        for (int i = 0; i < 100; i++) {
+                ck_assert_int_eq(weir_protect(fail_inside, &(int){ 3 }, &info), WEIR_EPANIC);
+                ck_assert_str_eq(info.message, "outer");
+        }
+}
+
+static int handlers;
+
+static void count_up(int **n)
+{
+        handlers++;
+        (void)n;
+}
+
+static __attribute__((noinline)) void descend_counted(int depth)
+{
+        __attribute__((cleanup(count_up))) int *here = &handlers;
+
+        if (depth)
+                descend_counted(depth - 1);
+        else if (here)
+                weir_panic("at the bottom");
+        __asm__ volatile("" : : "r"(here));
+}
+
+static void start_descent(void *arg)
+{
+        __attribute__((cleanup(count_up))) int *here = arg;
+
+        descend_counted(here ? 0 : 9);
+}
+
+WEIR_TEST(cleanup_handlers_between_panic_and_protect_run)
+{
+        handlers = 0;
+        ck_assert_int_eq(weir_protect(start_descent, NULL, NULL), WEIR_EPANIC);
+        ck_assert_int_eq(handlers, 11);
+}
+
+static void park_then_fail(void *arg)
+{
+        __attribute__((cleanup(count_up))) int *here = arg;
+
+        for (int i = 0; i < 20; i++)
+                weir_sleep(50 * WEIR_MICROSECOND);
+        __asm__ volatile("" : : "r"(here));
+        weir_panic("after a while");
+}
+
+weir_task(protected_one, my, { weir_wg *wg; int *caught; })
+{
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(park_then_fail, NULL, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "after a while");
+        __atomic_fetch_add(my->caught, 1, __ATOMIC_RELAXED);
+        weir_wg_done(my->wg);
+}
+
+WEIR_TEST_WITH(a_protected_goroutine_may_move_to_another_thread, .procs = 4)
+{
+        weir_wg wg = { 0 };
+        int     caught = 0;
+
+        weir_wg_add(&wg, 40);
+        for (int i = 0; i < 40; i++)
+                weir_go(protected_one, .wg = &wg, .caught = &caught);
+        weir_wg_wait(&wg);
+        ck_assert_int_eq(caught, 40);
+}
+
+static void fail_blocking(void *arg)
+{
+        weir_blocking(give_up, arg);
+}
+
+/* The panic left the blocking call behind, and with it the step that takes a processor again: the
+ * next call of the runtime said "called inside weir_blocking". */
+WEIR_TEST_WITH(a_panic_in_a_blocking_call_ends_that_call, .procs = 2)
+{
+        weir_chan *c = weir_chan_make(int, 1);
+        int        v = 5;
+
+        for (int i = 0; i < 20; i++) {
+                ck_assert_int_eq(weir_protect(fail_blocking, &v, NULL), WEIR_EPANIC);
+                weir_yield();
+                weir_send(c, &v);
+                weir_recv(c, &v);
+                weir_sleep(WEIR_MICROSECOND);
+        }
+}
+
+static void protect_nothing(void *arg)
+{
+        (void)arg;
+        weir_protect(NULL, NULL, NULL);
+}
+
+WEIR_TEST(a_protect_of_nothing_panics)
+{
+        ck_assert_int_eq(weir_protect(protect_nothing, NULL, NULL), WEIR_EPANIC);
+}
