@@ -67,7 +67,12 @@ class Arithmetic(unittest.TestCase):
         row, = runner.summarize("spawn_exit", 2, pairs, 4)
         self.assertEqual((row["weir"], row["go"], row["ratio"]), (60, 100, 0.6))
         self.assertAlmostEqual(row["spread"], 0.4 / 0.6)
-        self.assertEqual((row["target"], runner.verdict(row)), (0.5, "MISSED"))
+        self.assertEqual((row["target"], runner.verdict(row, 0.1)), (0.5, "MISSED"))
+
+    def test_a_disturbed_row_is_not_judged(self):
+        row, = runner.summarize("spawn_exit", 1, [(0.3, {"ns/op": 1.0}, {"ns/op": 9.0})], 15)
+        self.assertEqual(runner.verdict(row, 0.1), "disturbed")
+        self.assertEqual(runner.verdict(row, 0.4), "met")
 
     def test_every_target_names_a_benchmark_that_exists(self):
         text = "".join(p.read_text() for p in (SOURCE / "bench").glob("*.c"))
