@@ -46,7 +46,8 @@ typedef struct weir_run_options {
 
 /* Runs root(argc, argv) as the first goroutine and returns what it returned.
  *
- * When root returns, the other goroutines stop where they are and never run again. Standard I/O is
+ * When root returns, the other goroutines stop where they are and never run again; only one that
+ * computes without any call of weir goes on until the process ends. Standard I/O is
  * flushed and atexit handlers run as ever, when main returns or on exit(). The root's result is
  * passed on unchanged, so a root that returns negative numbers cannot be told from a failed start.
  *

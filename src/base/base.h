@@ -50,6 +50,10 @@
 #define ALIGN_DOWN(x, to) ((x) & ~((__typeof__(x))(to) - 1))
 #define CONTAINER_OF(ptr, T, field) ((T *)(void *)((char *)(ptr) - offsetof(T, field)))
 #define CACHE_LINE  64
+/* After the last call of a public function that parks: without it the call may become a jump, and a
+ * dump would not show what the goroutine waits in. Not for the library as a whole: each frame
+ * that returns after a switch is a return mispredicted (bench yield, 20 %). */
+#define keep_frame() __asm__ volatile("")
 #define noinline    __attribute__((__noinline__))
 #define slowpath    __attribute__((__cold__, __noinline__))
 

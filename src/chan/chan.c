@@ -131,7 +131,9 @@ noinline bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
                         weir__sched_ready(wake);
                 return ok;
         }
-        return wait_in(c, &c->receivers, g, elem, WHY_RECV);
+        ok = wait_in(c, &c->receivers, g, elem, WHY_RECV);
+        keep_frame();
+        return ok;
 }
 
 noinline bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)

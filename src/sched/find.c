@@ -148,8 +148,8 @@ void weir__sched_wake_for(struct p *p)
 
 /* ---- looking ---- */
 
-/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine
- * stood there for some microseconds, for most are run by their own processor at once. */
+/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine stood
+ * there for some microseconds, for most are run by their own processor at once. */
 struct seen {
         int64_t   since;
         struct g *next;

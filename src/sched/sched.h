@@ -92,6 +92,9 @@ extern int64_t weir__sched_coarse;      /* atomic */
 void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
                        const char *name, void (*after)(void *), void *after_arg);
 
+/* Panics if arguments of size bytes do not fit on a stack of the default size. */
+void weir__sched_check_args(size_t size);
+
 /* The same for the runtime itself. From: the scheduler's stack, with a processor (timers). */
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size);
 

@@ -132,6 +132,20 @@ static inline uint64_t new_id(struct p *p)
         return ++p->next_id;
 }
 
+static inline void check_args(size_t size, uint32_t class)
+{
+        size_t limit = MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4);
+
+        if (unlikely(size > limit))
+                weir__panic("weir_go: arguments of %zu bytes are over the limit of %zu; "
+                            "pass a pointer", size, limit);
+}
+
+void weir__sched_check_args(size_t size)
+{
+        check_args(size, sched.stack_class);
+}
+
 static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
                   size_t stack_size, const char *name, void (*after)(void *), void *after_arg)
 {
@@ -142,11 +156,8 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         if (unlikely(stack_size && !weir__stack_class(stack_size, &class)))
                 weir__panic("weir_go: stack_size %zu is over the limit of %llu bytes", stack_size,
                             (unsigned long long)STACK_MAX);
-        if (unlikely(size != SPAWN_POINTER &&
-                     size > MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4)))
-                weir__panic(
-                        "weir_go: arguments of %zu bytes are over the limit of %zu; pass a pointer",
-                        size, MIN((size_t)ARGS_MAX, ((size_t)1 << class) / 4));
+        if (size != SPAWN_POINTER)
+                check_args(size, class);
         g = get_dead(p, class);
         san_born(g);
         top = g->stack.high;

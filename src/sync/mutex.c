@@ -170,6 +170,7 @@ void weir_mutex_lock(weir_mutex *pub)
         if (likely(cas_acquire(&m->word, &free_, LOCKED)))
                 return;
         lock_slow(m, weir__sched_need_g("weir_mutex_lock"));
+        keep_frame();
 }
 
 bool weir_mutex_try_lock(weir_mutex *pub)

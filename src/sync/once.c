@@ -90,4 +90,5 @@ void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg)
                 run(word, fn, arg, g);
         else
                 wait(word, old, g);
+        keep_frame();
 }

@@ -123,6 +123,7 @@ void weir_wg_wait(weir_wg *pub)
         weir__sched_park_begin(r.g, WHY_WG, wg);
         push(wg, &r, &r);
         weir__sched_park(r.g);
+        keep_frame();
 }
 
 static void done(void *wg)
@@ -135,6 +136,7 @@ void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_
         weir__sched_need_g("weir_wg_go");
         if (!entry)
                 weir__panic("weir_wg_go: the function is NULL");
+        weir__sched_check_args(size);           /* before the add: a panic must not leave it behind */
         weir_wg_add(wg, 1);
         weir__sched_spawn(entry, args, size, 0, NULL, done, wg);
 }

@@ -297,4 +297,5 @@ void weir_sleep(weir_duration d)
         weir__sched_park_begin(g, WHY_SLEEP, NULL);
         weir__timer_start_for_good(&s.timer, weir__time_after(d), wake);
         weir__sched_park(g);
+        keep_frame();
 }
