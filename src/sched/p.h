@@ -27,19 +27,22 @@ enum p_state { P_IDLE, P_RUNNING };
 struct timers;
 
 struct p {
-        /* The line that every switch touches. */
-        struct g *runnext; /* atomic: runs next, inherits the slice; anyone may take it */
-        uint32_t  head;                 /* atomic: next to dequeue; advanced by compare-exchange */
-        uint32_t  tail;                 /* atomic: only the owner writes */
+        /* The owner's line: nobody else reads it, so a thief that looks around takes nothing away. */
         uint32_t  budget;               /* only the owner: switches until the next wide look */
-        uint32_t  state;                /* atomic: enum p_state */
-        struct g *dead;                 /* only the owner: recycled goroutines, default stack */
         uint32_t  ndead;                /* only the owner */
-        uint32_t  id;                   /* const */
+        struct g *dead;                 /* only the owner: recycled goroutines, default stack */
         int64_t   wide_due;             /* only the owner: coarse time of the next wide look */
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
         uint64_t  rand;                 /* only the owner */
         bool      turn;                 /* only the owner: whose turn at a wide look */
+
+        /* What thieves look at. */
+        struct g *runnext __attribute__((aligned(CACHE_LINE)));
+                                        /* atomic: runs next, inherits the slice; anyone takes it */
+        uint32_t  head;                 /* atomic: next to dequeue; advanced by compare-exchange */
+        uint32_t  tail;                 /* atomic: only the owner writes */
+        uint32_t  state;                /* atomic: enum p_state */
+        uint32_t  id;                   /* const */
 
         int64_t        timer_when __attribute__((aligned(CACHE_LINE)));
                                         /* atomic: earliest timer, INT64_MAX: none; lock: timers */
@@ -51,10 +54,12 @@ struct p {
         struct g *ring[RUNQ_SIZE] __attribute__((aligned(CACHE_LINE)));        /* atomic slots */
 
         struct {
-                int64_t   bottom;               /* atomic: only the owner writes */
-                int64_t   top;                  /* atomic: advanced by compare-exchange */
+                int64_t   bottom __attribute__((aligned(CACHE_LINE)));
+                                                /* atomic: only the owner writes */
+                int64_t   top __attribute__((aligned(CACHE_LINE)));
+                                                /* atomic: advanced by compare-exchange */
                 struct g *slot[RUNQ_SIZE];      /* atomic */
-        } spawned __attribute__((aligned(CACHE_LINE)));
+        } spawned;
 };
 
 #endif
