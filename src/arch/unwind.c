@@ -27,7 +27,8 @@ static uint64_t read_bytes(const uint8_t **p, unsigned n)
         return v;
 }
 
-static uint64_t read_uleb(const uint8_t **p)
+/* A LEB128 number; a signed one is extended from its last byte. */
+static uint64_t read_leb(const uint8_t **p, bool is_signed)
 {
         uint64_t v = 0;
         unsigned shift = 0;
@@ -39,24 +40,19 @@ static uint64_t read_uleb(const uint8_t **p)
                         v |= (uint64_t)(b & 0x7f) << shift;
                 shift += 7;
         } while (b & 0x80);
+        if (is_signed && shift < 64 && (b & 0x40))
+                v |= ~UINT64_C(0) << shift;
         return v;
+}
+
+static uint64_t read_uleb(const uint8_t **p)
+{
+        return read_leb(p, false);
 }
 
 static int64_t read_sleb(const uint8_t **p)
 {
-        uint64_t v = 0;
-        unsigned shift = 0;
-        uint8_t  b;
-
-        do {
-                b = *(*p)++;
-                if (shift < 64)
-                        v |= (uint64_t)(b & 0x7f) << shift;
-                shift += 7;
-        } while (b & 0x80);
-        if (shift < 64 && (b & 0x40))
-                v |= ~UINT64_C(0) << shift;
-        return (int64_t)v;
+        return (int64_t)read_leb(p, true);
 }
 
 static uint64_t read_encoded(const uint8_t **p, uint8_t enc, uintptr_t data)
