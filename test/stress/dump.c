@@ -4,7 +4,7 @@
 #include "stress.h"
 #include <pthread.h>
 
-enum { PAIRS = 8, MESSAGES = 3000 };
+enum { PAIRS = 8, MESSAGES = 100 };       /* small rounds: the time is looked at between them */
 
 static bool     stop;
 static uint32_t dumps;
@@ -35,7 +35,7 @@ static void *look_from_outside(void *arg)
         (void)arg;
         while (!stopped()) {
                 look();
-                nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL);      /* others dump too */
+                nanosleep(&(struct timespec){ .tv_nsec = 30000000 }, NULL);     /* others dump too */
         }
         return NULL;
 }
@@ -44,7 +44,7 @@ weir_task(looker, my, { int unused; })
 {
         while (!stopped()) {
                 look();
-                weir_sleep(20 * WEIR_MILLISECOND);      /* a look takes long; the others are to run */
+                weir_sleep(50 * WEIR_MILLISECOND);      /* a look takes long; the others are to run */
         }
 }
 
