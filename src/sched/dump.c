@@ -304,20 +304,15 @@ static bool dump_one(void *head, void *arg)
         return true;
 }
 
-static void dump_locked(struct out *o)
-{
-        weir__stack_each(dump_one, o);
-        weir__out_flush(o);
-}
-
-/* For who is about to end the program: waits a while for another dump, and goes on without its end. */
 void weir__dump_all(struct out *o)
 {
+        /* Whoever dumps at the same time waits; a fault inside a dump goes on without it. */
         bool mine = false;
 
         for (int i = 0; i < 2000 && !(mine = lock_try(&dump_lock)); i++)
                 weir__os_sleep(1000000);
-        dump_locked(o);
+        weir__stack_each(dump_one, o);
+        weir__out_flush(o);
         if (mine)
                 lock_drop(&dump_lock);
 }
@@ -325,17 +320,8 @@ void weir__dump_all(struct out *o)
 void weir_dump(FILE *out)
 {
         struct out o = { .fd = -1, .file = out };
-        struct m  *m = self();
 
-        while (!lock_try(&dump_lock)) {
-                if (m && m->p && m->g != &m->g0)
-                        weir_yield();                   /* a dump takes long: let others run */
-                else
-                        weir__os_sleep(1000000);
-                m = self();
-        }
-        dump_locked(&o);
-        lock_drop(&dump_lock);
+        weir__dump_all(&o);
         fflush(out);
 }
 

@@ -1,4 +1,4 @@
-/* skip: thread because on one processor its rounds take minutes there */
+/* skip: address,thread,undefined because on one processor the looks starve the rest there */
 /* Dumps and metrics while everything runs: a goroutine and a thread from outside print all goroutines
  * again and again, while those start, run, wait, block and end. The looks disturb nobody: the sums
  * still come out right, and each dump names the root goroutine. */
