@@ -1,4 +1,4 @@
-/* skip: address,thread,undefined because on one processor the looks starve the rest there */
+/* skip: address,thread,undefined because on one processor it does not end there, cause not yet known */
 /* Dumps and metrics while everything runs: a goroutine and a thread from outside print all goroutines
  * again and again, while those start, run, wait, block and end. The looks disturb nobody: the sums
  * still come out right, and each dump names the root goroutine. */
