@@ -66,17 +66,12 @@ static bool net_open(void)
         return weir__sched_hooks.poll_open && weir__sched_hooks.poll_open();
 }
 
-static struct g *poll_now(struct p *p)
+static void poll_now(struct p *p)
 {
         struct glist l = { 0 };
-        struct g    *g;
 
-        if (!net_open() || !weir__sched_poll(0, &l))
-                return NULL;
-        g = l.first;
-        l.first = g->next;
-        weir__runq_put_list(p, &l);
-        return g;
+        if (net_open() && load_relaxed(&sched.poller) == POLLER_NONE && weir__sched_poll(0, &l))
+                weir__runq_put_list(p, &l);
 }
 
 void weir__sched_timer_earlier(int64_t when)
@@ -220,7 +215,8 @@ static struct g *look_around(struct m *m)
                         return g;
                 for (unsigned i = 0; i < 16; i++)
                         weir__spin_pause();
-                if (load_relaxed(&sched.poller) == POLLER_NONE && (g = poll_now(m->p)))
+                poll_now(m->p);
+                if ((g = weir__runq_get(m->p)))
                         return g;
                 now = weir__os_now();
         } while (now - start < sched.spin_ns && others_run() && !load_relaxed(&sched.stopping));
@@ -337,17 +333,25 @@ static void wait_for_work(struct m *m)
         }
 }
 
-/* The wide look, due when the budget is used up: what the local queues would keep waiting. */
+/* The wide look, due when the budget is used up. All that waits elsewhere queues up behind what
+ * waits in the ring, and the head of the ring runs: so no source of work, however rich, keeps
+ * another waiting. (Once the global queue went first: goroutines that came back from blocking calls
+ * kept it filled, and those started early waited for ever.) */
 static struct g *look_wide(struct p *p)
 {
         struct g *g;
 
         /* Somebody else's timers, each in its turn: he may compute for long. */
         run_timers(sched.procs[weir__rand_below(&p->rand, sched.nprocs)]);
-        g = weir__global_get(p, 1);
-        if (!g && load_relaxed(&sched.poller) == POLLER_NONE)
-                g = poll_now(p);
-        return g ? g : weir__runq_get_oldest(p);
+        poll_now(p);
+        if (weir__runq_room(p)) {
+                weir__global_fetch(p, MIN(weir__runq_room(p), (uint32_t)GLOBAL_BATCH));
+        } else {
+                p->turn = !p->turn;
+                if (p->turn && (g = weir__global_get(p, 1)))
+                        return g;
+        }
+        return weir__runq_get_fair(p, load_relaxed(&weir__sched_coarse));
 }
 
 /* A goroutine to run; NULL when there is none and m has given its processor up. */

@@ -12,6 +12,7 @@ enum {
         SLICE = 61,             /* switches between two looks at what is not local, at most */
         WIDE_NS = 5000000,      /* time between two such looks, at most, and a switch longer */
         START_EVERY = 4,        /* switches between two looks at started goroutines, at most */
+        AGED_NS = 10000000,     /* a started goroutine waits so long for the newer ones, at most */
         G_CACHE = 64,           /* dead goroutines kept per processor */
 };
 
@@ -34,7 +35,7 @@ struct p {
         int64_t   wide_due;             /* only the owner: coarse time of the next wide look */
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
         uint64_t  rand;                 /* only the owner */
-        bool      turn;                 /* only the owner: whose turn at a wide look */
+        bool      turn;                 /* only the owner: the global queue's turn, when the ring is full */
 
         /* What thieves look at. */
         struct g *runnext __attribute__((aligned(CACHE_LINE)));

@@ -19,8 +19,9 @@
  * Not     Starting goroutines through the ring, as Go does: a tree of a million goroutines is then
  *         expanded level by level, and all of them are alive at once, each touching fresh pages.
  *         Newest first keeps some tens alive and their stacks in the cache. The ring comes before
- *         the deque, for what runs already should end first, but for every fourth switch; and the
- *         owner takes the oldest started at every other wide look (find.c), so nobody starves. */
+ *         the deque, for what runs already should end first, but for every fourth switch. Nobody
+ *         starves: at a wide look (find.c) what has waited in the deque for AGED_NS, in the global
+ *         queue or in runnext goes to the tail of the ring, and the head of the ring runs. */
 #include "sched/state.h"
 
 /* ---- the ring ---- */
@@ -42,6 +43,12 @@ static slowpath bool overflow(struct p *p, struct g *g, uint32_t head, uint32_t 
         count_in(&p->counters, runq_overflows, 1);
         weir__global_put_list(&l);
         return true;
+}
+
+/* At least so many fit: thieves only make room. */
+uint32_t weir__runq_room(const struct p *p)
+{
+        return RUNQ_SIZE - (load_relaxed(&p->tail) - load_acquire(&p->head));
 }
 
 void weir__runq_put(struct p *p, struct g *g)
@@ -166,15 +173,31 @@ struct g *weir__runq_get(struct p *p)
         return g ? g : pop_spawned(p);
 }
 
-/* At a wide look the longest waiting goes first: the ring before runnext, whose holders could hand
- * the slice to and fro for ever, and the oldest started in its turn. */
-struct g *weir__runq_get_oldest(struct p *p)
+/* What was started before the given time leaves the deque for the ring, oldest first, while there is
+ * room: from there it runs in its turn, however many are started after it. */
+static void age_spawned(struct p *p, int64_t before)
+{
+        for (uint32_t n = weir__runq_room(p); n; n--) {
+                int64_t   top = load_seq(&p->spawned.top);
+                struct g *g;
+
+                /* A thief may take it meanwhile, then the next one ages too early; heads of stacks
+                 * never go away. */
+                if (top >= load_relaxed(&p->spawned.bottom) ||
+                    load_relaxed(&load_relaxed(&p->spawned.slot[top % RUNQ_SIZE])->since) > before ||
+                    !(g = steal_spawned(p)))
+                        return;
+                weir__runq_put(p, g);
+        }
+}
+
+/* At a wide look the ring goes before runnext, whose holders could hand the slice to and fro for
+ * ever; runnext goes behind the ring. */
+struct g *weir__runq_get_fair(struct p *p, int64_t now)
 {
         struct g *g;
 
-        p->turn = !p->turn;
-        if (p->turn && (g = steal_spawned(p)))
-                return g;
+        age_spawned(p, now - AGED_NS);
         if ((g = exchange_seq(&p->runnext, NULL)))
                 weir__runq_put(p, g);
         g = ring_get(p);
@@ -300,33 +323,48 @@ void weir__global_put_list(struct glist *l)
         *l = (struct glist){ 0 };
 }
 
-struct g *weir__global_get(struct p *p, unsigned max)
+/* Takes from the front what is p's share, at most max. */
+static struct glist global_detach(unsigned max)
 {
-        struct g *first, *g;
-        unsigned  n;
+        struct glist l = { 0 };
+        struct g    *g;
 
         if (!load_relaxed(&sched.nglobal))
-                return NULL;
+                return l;
         lock_take(&sched.lock);
-        n = MIN(sched.global.count, sched.global.count / sched.nprocs + 1);
-        n = MIN(n, MIN(max, (unsigned)RUNQ_SIZE / 2));
-        first = g = sched.global.first;
-        for (unsigned i = 1; i < n; i++)
-                g = g->next;
-        if (n) {
+        l.count = MIN(sched.global.count, sched.global.count / sched.nprocs + 1);
+        l.count = MIN(l.count, MIN(max, (unsigned)RUNQ_SIZE / 2));
+        if (l.count) {
+                l.first = g = sched.global.first;
+                for (unsigned i = 1; i < l.count; i++)
+                        g = g->next;
+                l.last = g;
                 sched.global.first = g->next;
                 if (!g->next)
                         sched.global.last = NULL;
                 g->next = NULL;
-                sched.global.count -= n;
+                sched.global.count -= l.count;
                 store_relaxed(&sched.nglobal, sched.global.count);
         }
         lock_drop(&sched.lock);
-        if (!n)
-                return NULL;
-        for (g = first->next; g; g = first->next) {
-                first->next = g->next;
-                weir__runq_put(p, g);
+        return l;
+}
+
+struct g *weir__global_get(struct p *p, unsigned max)
+{
+        struct glist l = global_detach(max);
+        struct g    *g = l.first;
+
+        if (g) {
+                l.first = g->next;
+                weir__runq_put_list(p, &l);
         }
-        return first;
+        return g;
+}
+
+void weir__global_fetch(struct p *p, unsigned max)
+{
+        struct glist l = global_detach(max);
+
+        weir__runq_put_list(p, &l);
 }

@@ -50,7 +50,8 @@ extern struct scheduler weir__sched;
 void      weir__runq_next(struct p *p, struct g *g);            /* owner: g runs next */
 void      weir__runq_put(struct p *p, struct g *g);             /* owner: at the tail */
 struct g *weir__runq_get(struct p *p);                          /* owner: next, else head */
-struct g *weir__runq_get_oldest(struct p *p);                   /* owner: fair order */
+struct g *weir__runq_get_fair(struct p *p, int64_t now);        /* owner: at a wide look */
+uint32_t  weir__runq_room(const struct p *p);                   /* owner: free slots of the ring */
 void      weir__runq_put_list(struct p *p, struct glist *l);    /* owner */
 void      weir__runq_put_spawned(struct p *p, struct g *g);     /* owner: newest first */
 bool      weir__runq_empty(const struct p *p);                  /* any thread */
@@ -62,6 +63,7 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too);
 /* The global queue. */
 void      weir__global_put_list(struct glist *l);               /* any thread */
 struct g *weir__global_get(struct p *p, unsigned max);          /* one returned, others to p */
+void      weir__global_fetch(struct p *p, unsigned max);        /* all to p */
 
 /* ---- park.c ---- */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to);
