@@ -46,7 +46,7 @@ static struct name names[NAMES];                /* lock: dump_lock */
 
 /* Turns a symbol into the name that the user wrote: weir_task and WEIR_MAIN put a function around
  * his, and compilers split functions and mark the parts. */
-static void clean_name(char *name)
+void weir__dump_clean_name(char *name)
 {
         size_t n, k = sizeof "_entry_" - 1;
 
@@ -77,7 +77,7 @@ static const struct name *look_up(const void *pc, bool lines)
                         n->known = true;
                 }
         }
-        clean_name(n->sym.function);
+        weir__dump_clean_name(n->sym.function);
         return n;
 }
 
@@ -88,7 +88,7 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
         if (!weir__os_symbol_find((const void *)(uintptr_t)load_relaxed(&g->fn), buf, size,
                                   &offset))
                 return "?";
-        clean_name(buf);
+        weir__dump_clean_name(buf);
         return buf;
 }
 
@@ -253,7 +253,7 @@ void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool afte
 static bool ask(struct m *m)
 {
         store_release(&m->look, 1);
-        if (weir__os_thread_signal(m->tid, SIGURG) < 0) {
+        if (weir__os_thread_signal(m->tid, sched.signal) < 0) {
                 store_relaxed(&m->look, 0);
                 return false;
         }
@@ -285,6 +285,7 @@ static bool dump_one(void *head, void *arg)
         uint64_t    id = load_relaxed(&g->id);
         uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
         struct regs r;
+        struct m   *m;
 
         if (!id || state == G_DEAD)
                 return true;
@@ -292,6 +293,8 @@ static bool dump_one(void *head, void *arg)
         if (g == weir__sched_g()) {
                 weir__arch_capture(&r);
                 print_stack(o, &r, true, NULL);
+        } else if ((m = load_acquire(&g->stopped))) {   /* pairs with the release in hold.c */
+                print_stack(o, &m->stop_regs, false, NULL);
         } else if (state == G_RUNNING || state == G_BLOCKED) {
                 dump_running(o, g);
         } else if (weir__arch_context_regs(&g->ctx, &r)) {
@@ -312,6 +315,7 @@ void weir__dump_all(struct out *o)
         for (int i = 0; i < 2000 && !(mine = lock_try(&dump_lock)); i++)
                 weir__os_sleep(1000000);
         weir__stack_each(dump_one, o);
+        weir__hold_print(o);
         weir__out_flush(o);
         if (mine)
                 lock_drop(&dump_lock);

@@ -60,8 +60,11 @@ static void on_look(int sig, siginfo_t *info, void *context)
 {
         struct m *m = self();
 
+        if (m)
+                owner_add(&m->interrupts, 1);
         if (!m || load_acquire(&m->look) != 1) {        /* pairs with the release in dump.c */
-                weir__os_signal_chain(sig, info, context, &old_urg);
+                if (!m || !weir__hold_asked(m, context))
+                        weir__os_signal_chain(sig, info, context, &old_urg);
                 return;
         }
         weir__arch_signal_regs(context, &m->look_regs);
@@ -75,8 +78,9 @@ void weir__fault_init(void)
 
         weir__os_signal_install(SIGSEGV, on_fault, &old_segv);
         weir__os_signal_install(SIGBUS, on_fault, &old_bus);
-        weir__os_signal_install(SIGURG, on_look, &old_urg);
-        if (old_urg.sa_handler == SIG_DFL)
+        weir__hold_init();
+        weir__os_signal_install(sched.signal, on_look, &old_urg);
+        if (old_urg.sa_handler == SIG_DFL && sched.signal == SIGURG)
                 old_urg.sa_handler = SIG_IGN;           /* what the default of SIGURG means */
         weir__os_signal_install(SIGQUIT, on_quit, &old_quit);
         if (old_quit.sa_handler != SIG_DFL && old_quit.sa_handler != SIG_IGN)

@@ -76,6 +76,8 @@ struct g {
         struct protect *protect;        /* only itself: innermost weir_protect */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
+        struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
+        uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */
 #endif
