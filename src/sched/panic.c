@@ -138,7 +138,9 @@ int weir_protect(void (*fn)(void *arg), void *arg, weir_panic_info *ret)
                 return 0;
         }
         g->protect = pr.up;
-        if (unlikely(!self()->p))
+        if (unlikely(self()->lost))
+                weir__sched_regain("weir_protect");
+        else if (unlikely(!self()->p))
                 weir__sched_block_exit();               /* the panic left a blocking call behind */
         weir__count(panics_recovered, 1);
         if (ret)
