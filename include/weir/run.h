@@ -59,6 +59,16 @@ typedef struct weir_run_options {
 WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
                       const weir_run_options *opt);
 
+/* Sets the number of processors, of goroutines that may run at once, if n > 0. Returns the number
+ * before.
+ *
+ * Without this call, WEIR_PROCS and weir_run_options.procs it follows what the system allows, also
+ * when that changes: the affinity mask, and the CPU quota of every cgroup above. A lower number takes
+ * effect as goroutines come to the scheduler, within some 10 ms.
+ *
+ * Parks: no.  From: goroutine.  Fails: -ENOMEM, changing nothing.  Panics: n above 1024. */
+WEIR_API int weir_procs(int n);
+
 /* Defines main, and is the head of the root function that follows it.
  *
  * What the function returns is the program's exit status. */

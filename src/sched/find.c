@@ -104,7 +104,7 @@ static int64_t earliest_timer(void)
 {
         int64_t when = INT64_MAX;
 
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 when = MIN(when, load_seq(&sched.procs[i]->timer_when));
         return when;
 }
@@ -131,7 +131,7 @@ void weir__sched_wake(void)
                 return;
         lock_take(&sched.lock);
         if (sched.idle_m ||
-            (load_relaxed(&sched.nthreads) - weir__threads_held() < sched.nprocs &&
+            (load_relaxed(&sched.nthreads) - weir__threads_held() < load_relaxed(&sched.nprocs) &&
              weir__os_now() >= sched.start_again))
                 p = weir__p_idle_get();
         else
@@ -186,10 +186,10 @@ static bool stale_next(struct p *p, struct seen *s, int64_t now)
 static struct g *steal(struct m *m, struct seen *seen, int64_t now)
 {
         struct p *p = m->p;
-        uint32_t  first = weir__rand_below(&p->rand, sched.nprocs);
+        uint32_t  n = load_acquire(&sched.nall), first = weir__rand_below(&p->rand, n);
 
-        for (uint32_t i = 0; i < sched.nprocs; i++) {
-                uint32_t  at = first + i < sched.nprocs ? first + i : first + i - sched.nprocs;
+        for (uint32_t i = 0; i < n; i++) {
+                uint32_t  at = first + i < n ? first + i : first + i - n;
                 struct p *from = sched.procs[at];
                 struct g *g;
 
@@ -207,7 +207,7 @@ static struct g *steal(struct m *m, struct seen *seen, int64_t now)
  * and timers make some too, and for those a thread waits in the poller. */
 static bool others_run(void)
 {
-        return load_relaxed(&sched.nidle) + 1 < sched.nprocs;
+        return load_relaxed(&sched.nidle) + 1 < load_relaxed(&sched.nprocs);
 }
 
 /* Looks everywhere for a while. Comes back spinning or not, as m->spinning says. */
@@ -217,10 +217,10 @@ static struct g *look_around(struct m *m)
         int64_t     start, now;
         struct g   *g;
 
-        if (sched.nprocs == 1)
+        if (load_relaxed(&sched.nall) == 1)
                 return NULL;
         if (!m->spinning) {
-                uint32_t busy = sched.nprocs - load_relaxed(&sched.nidle);
+                uint32_t busy = load_relaxed(&sched.nprocs) - load_relaxed(&sched.nidle);
 
                 if (2 * load_relaxed(&sched.spinning) >= busy)
                         return NULL;
@@ -252,7 +252,7 @@ static void stop_spinning(struct m *m)
 
 static bool work_somewhere(void)
 {
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 if (!weir__runq_lone(sched.procs[i]))
                         return true;
         return load_seq(&sched.nglobal) != 0;
@@ -362,7 +362,7 @@ static struct g *look_wide(struct p *p)
         struct g *g;
 
         /* Somebody else's timers, each in its turn: he may compute for long. */
-        run_timers(sched.procs[weir__rand_below(&p->rand, sched.nprocs)]);
+        run_timers(sched.procs[weir__rand_below(&p->rand, load_acquire(&sched.nall))]);
         poll_now(p);
         if (weir__runq_room(p)) {
                 weir__global_fetch(p, MIN(weir__runq_room(p), (uint32_t)GLOBAL_BATCH));
@@ -372,6 +372,16 @@ static struct g *look_wide(struct p *p)
                         return g;
         }
         return weir__runq_get_fair(p, load_relaxed(&weir__sched_coarse));
+}
+
+/* Timers stay with the processor on which they were set. */
+static unsigned run_retired_timers(void)
+{
+        unsigned n = 0;
+
+        for (uint32_t i = load_relaxed(&sched.nprocs); i < load_acquire(&sched.nall); i++)
+                n += run_timers(sched.procs[i]);
+        return n;
 }
 
 /* At a wide look, threads that wait for a processor have their turn: those that were stopped because
@@ -390,6 +400,11 @@ static struct g *find(struct m *m)
         struct p *p = m->p;
         struct g *g;
 
+        if (unlikely(weir__p_retired(p))) {
+                if (m->spinning)
+                        stop_spinning(m);
+                return NULL;
+        }
         run_timers(p);
         if (!p->budget) {
                 if (serve_bound(m))
@@ -402,6 +417,9 @@ static struct g *find(struct m *m)
         if (weir__bound_serve(m, true))
                 return NULL;
         if ((g = look_around(m)))
+                return g;
+        if (unlikely(load_relaxed(&sched.nretired)) && run_retired_timers() &&
+            (g = weir__runq_get(p)))
                 return g;
         go_idle(m);
         return NULL;

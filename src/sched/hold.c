@@ -295,7 +295,7 @@ static void ask_for(struct m *m, const struct seen *s, enum ask ask)
 /* Whether anything waits for this very processor, or for any. */
 static bool wanted(struct p *p, int64_t now, bool blocked)
 {
-        if (!weir__runq_empty(p) || load_relaxed(&p->timer_when) < now)
+        if (p->id >= load_relaxed(&sched.nprocs) || !weir__runq_empty(p) || load_relaxed(&p->timer_when) < now)
                 return true;
         if (load_relaxed(&sched.nidle))
                 return false;
@@ -311,7 +311,7 @@ bool weir__hold_watch(int64_t now)
 {
         bool soon = false;
 
-        for (uint32_t i = 0; usable && i < sched.nprocs; i++) {
+        for (uint32_t i = 0; usable && i < load_acquire(&sched.nall); i++) {
                 struct p    *p = sched.procs[i];
                 struct seen *s = &seen[i];
                 struct m    *m = load_relaxed(&p->m);

@@ -24,10 +24,11 @@ enum {
  *
  *   IDLE     on the idle list, owned by sched.lock
  *   RUNNING  owned by one thread, its m->p
+ *   RETIRED  one too many since the number was lowered (procs.c), owned by sched.lock
  *
  *   IDLE -> RUNNING, RUNNING -> IDLE under sched.lock; a blocking call hands it from thread to
  *   thread */
-enum p_state { P_IDLE, P_RUNNING };
+enum p_state { P_IDLE, P_RUNNING, P_RETIRED };
 
 struct m;
 struct timers;

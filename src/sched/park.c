@@ -87,7 +87,8 @@ bool weir__sched_may_spin(void)
 {
         struct p *p = self()->p;
 
-        return sched.nprocs > 1 && load_relaxed(&sched.nidle) + 1 < sched.nprocs &&
+        return load_relaxed(&sched.nprocs) > 1 &&
+               load_relaxed(&sched.nidle) + 1 < load_relaxed(&sched.nprocs) &&
                !load_relaxed(&p->runnext) && weir__runq_lone(p);
 }
 

@@ -372,7 +372,7 @@ static struct glist global_detach(unsigned max)
         if (!load_relaxed(&sched.nglobal))
                 return l;
         lock_take(&sched.lock);
-        l.count = MIN(sched.global.count, sched.global.count / sched.nprocs + 1);
+        l.count = MIN(sched.global.count, sched.global.count / load_relaxed(&sched.nprocs) + 1);
         l.count = MIN(l.count, max);
         l.count = MIN(l.count, (unsigned)RUNQ_SIZE / 2);
         if (l.count) {

@@ -39,8 +39,11 @@ struct scheduler {
         struct m     *answers;          /* atomic: threads that gave a processor up (hold.c) */
         int           signal;           /* const after start: what asks a thread */
 
-        struct p **procs;               /* const after start */
-        uint32_t   nprocs;              /* const after start */
+        struct p **procs;               /* const after start; its first nall words are set */
+        uint32_t   nprocs;              /* atomic; lock: sched to write: how many may run */
+        uint32_t   nall;                /* atomic; lock: sched to write: made so far, never fewer */
+        uint32_t   nretired;            /* atomic; lock: sched to write: made, and not to run now */
+        bool       procs_default;       /* atomic: follow the limits of the system */
         int64_t    start_again; /* lock: sched: no new thread before, the system refused one */
         uint32_t   stack_class;         /* const after start: the default */
 
@@ -84,6 +87,11 @@ void      weir__global_fetch(struct p *p, unsigned max);        /* all to p */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to);
 struct g *weir__sched_pick(struct m *m);        /* a local goroutine, or NULL: look wider */
 
+static inline bool weir__all_idle(void)
+{
+        return load_seq(&sched.nidle) + load_seq(&sched.nretired) == load_seq(&sched.nall);
+}
+
 /* Threads that sleep or block with a goroutine of theirs: they serve no other. */
 static inline uint32_t weir__threads_held(void)
 {
@@ -97,6 +105,11 @@ void weir__sched_loop(struct m *m);             /* until a locked goroutine ende
 void weir__sched_wake(void);                    /* a thread for an idle processor, if none looks */
 void weir__sched_wake_for(struct p *p);         /* after a ready or spawn on p */
 bool weir__sched_poll(int64_t ns, struct glist *ready);
+
+/* ---- procs.c ---- */
+int  weir__procs_make(uint32_t n);              /* at start; -errno */
+void weir__procs_follow(int64_t now);           /* the monitor: the system's limits */
+bool weir__p_retired(struct p *p);              /* owner: p is one too many, and is gone now */
 
 /* ---- thread.c ---- */
 struct p *weir__p_idle_get(void);               /* with the lock */

@@ -28,6 +28,11 @@ struct p *weir__p_idle_get(void)
 void weir__p_idle_put(struct p *p)
 {
         check(p->state == P_RUNNING);
+        if (unlikely(p->id >= sched.nprocs)) {
+                store_relaxed(&p->state, P_RETIRED);
+                store_seq(&sched.nretired, sched.nretired + 1);
+                return;
+        }
         store_relaxed(&p->state, P_IDLE);
         p->idle_next = sched.idle_p;
         sched.idle_p = p;
