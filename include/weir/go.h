@@ -109,6 +109,15 @@ WEIR_API void weir_go_copy(void (*entry)(void *), const void *args, size_t size,
 
 /* ---- running ---- */
 
+/* Ends the calling goroutine, as if its function had returned.
+ *
+ * Unwinds all its frames and runs their cleanup handlers and C++ destructors, as weir_panic does; no
+ * weir_protect stops it. A wait group that waits for the goroutine is done. When the root calls it,
+ * the others go on and the program ends by exit(), or as a deadlock once none is left.
+ *
+ * Parks: no.  From: goroutine, also inside weir_blocking.  Fails: never.  Panics: never. */
+WEIR_API WEIR_NORETURN void weir_go_exit(void);
+
 /* Lets other goroutines that are ready run first.
  *
  * Parks: no, it stays ready.  From: goroutine.  Fails: never.  Panics: never. */
@@ -158,6 +167,14 @@ typedef struct weir_panic_info {
  * frames without unwind tables are passed over. Without a weir_protect on the goroutine, and on a
  * thread that runs none, the program prints the message and the goroutine's stack and ends with
  * status 2. The message is formatted as printf does, without a newline at its end.
+ *
+ * A handler on the way may panic itself: unwinding goes on from there, and the last panic is told.
+ * In C++ a destructor may not (it is noexcept), and `catch (...)` has to throw on.
+ *
+ * A fault of an instruction (SIGSEGV, SIGBUS, SIGFPE, SIGILL) and a stack overflow are panics as
+ * well, with the address in the message, unless they happen inside a call of weir. Locals that the
+ * frame with the fault keeps in registers may be out of date in its handlers if it was compiled
+ * without -fnon-call-exceptions, and handlers of that very frame may not run.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: it does. */
 WEIR_API WEIR_NORETURN void weir_panic(const char *fmt, ...) WEIR_PRINTF(1, 2);

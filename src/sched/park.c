@@ -35,6 +35,31 @@ static slowpath void wait_until_left(const struct context *c)
         }
 }
 
+/* What enters a stack: it is a goroutine's, and counts. */
+static inline void enter(struct m *m, struct g *to)
+{
+        check(load_relaxed(&to->state) == G_RUNNABLE);
+        store_relaxed(&to->state, G_RUNNING);
+        owner_add(&to->switches, 1);
+        count_in(&m->p->counters, switches, 1);
+}
+
+/* A switch with a flag on one side. */
+static noinline void enter_flagged(struct m *m, struct g *from, struct g *to)
+{
+        if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
+                weir__fault_canary(from);
+        /* acquire: pairs with the release in trim.c, the memory is gone or it stays */
+        for (unsigned i = 0; load_acquire(&to->ctx.flags) & CTX_TRIM; i++) {
+                if (i < 200)
+                        weir__spin_pause();
+                else
+                        weir__os_yield();
+        }
+        if (!(load_relaxed(&to->ctx.flags) & CTX_G0))
+                enter(m, to);
+}
+
 /* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
  * on another thread: whoever needs the current m after this asks for it anew. */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to)
@@ -48,12 +73,13 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
         store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
-        if (to != &m->g0) {
-                check(load_relaxed(&to->state) == G_RUNNABLE);
-                store_relaxed(&to->state, G_RUNNING);
-                owner_add(&to->switches, 1);
-                count_in(&m->p->counters, switches, 1);
-        }
+        /* on_cpu is stored before the flag of a trim is read; the processor may still turn them
+         * around, trim.c makes up for that with a fence for all. */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (likely(!(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))))
+                enter(m, to);
+        else
+                enter_flagged(m, from, to);
         m->g = to;
         san_leave(from, to, dying);
         weir__arch_switch(&from->ctx, &to->ctx);

@@ -59,7 +59,8 @@ static void report_deadlock(void)
 {
         struct out o = { .fd = STDERR_FILENO };
 
-        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock\n\n");
+        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock%s\n\n",
+                        load_seq(&sched.root_exited) ? " (the root called weir_go_exit)" : "");
         weir__dump_all(&o);
         _exit(2);
 }
@@ -180,11 +181,12 @@ void weir__monitor_run(void)
 {
         int64_t  trace_every = weir__debug.schedtrace * 1000000, traced = weir__os_now();
         unsigned idle_rounds = 0;
+        bool     trimming = true;       /* stacks have memory that may go */
         uint64_t switches = 0;
 
         while (!load_acquire(&sched.root_done)) {
                 uint32_t seen = load_seq(&sched.monitor);
-                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every;
+                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every && !trimming;
                 int64_t  now;
 
                 if (deep) {
@@ -210,6 +212,7 @@ void weir__monitor_run(void)
                 relieve_stuck(now);
                 wake_for_timers(now);
                 poll_late(now);
+                trimming = weir__trim_round(now, all_idle());
                 if (!all_idle() || weir__counter_sum(COUNTER_switches) != switches) {
                         switches = weir__counter_sum(COUNTER_switches);
                         idle_rounds = 0;

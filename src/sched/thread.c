@@ -72,6 +72,7 @@ static void thread_main(void *arg)
         m->err = weir__os_errno_address();
         m->g = &m->g0;
         m->g0.ctx.on_cpu = 1;
+        m->g0.ctx.flags = CTX_G0;
         m->g0.state = G_RUNNING;
         weir__arch_set_self(m);
         if (m->next_p) {
