@@ -215,6 +215,8 @@ void weir_mutex_unlock(weir_mutex *pub)
         struct mutex *m = open_mutex(pub);
         uint32_t      old = LOCKED;
 
-        if (unlikely(!cas_release(&m->word, &old, 0)))
+        if (unlikely(!cas_release(&m->word, &old, 0))) {
                 unlock_slow(m, old);
+                keep_frame();
+        }
 }
