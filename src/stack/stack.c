@@ -155,6 +155,7 @@ static int guard(struct stack *s)
                         s->guard = STACK_ADVISED;
                         return 0;
                 }
+                r = -ENOMEM;
                 kind = weir__debug.guardkind == 2 ? STACK_CANARY : STACK_DENIED;
                 choose_budget();
         }
