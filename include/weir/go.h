@@ -168,8 +168,9 @@ typedef struct weir_panic_info {
  * thread that runs none, the program prints the message and the goroutine's stack and ends with
  * status 2. The message is formatted as printf does, without a newline at its end.
  *
- * A handler on the way may panic itself: unwinding goes on from there, and the last panic is told.
- * In C++ a destructor may not (it is noexcept), and `catch (...)` has to throw on.
+ * A handler on the way may panic itself: unwinding goes on from there, and the last panic is told;
+ * clang, however, makes it call abort. In C++ a destructor that unwinding runs may not (terminate),
+ * and `catch (...)` has to throw on.
  *
  * A fault of an instruction (SIGSEGV, SIGBUS, SIGFPE, SIGILL) and a stack overflow are panics as
  * well, with the address in the message, unless they happen inside a call of weir. Locals that the

@@ -25,14 +25,15 @@ _Noreturn void weir__sched_no_g(const char *call)
         weir__panic("%s: not on a goroutine; call it below weir_run", call);
 }
 
-static slowpath void wait_until_left(const struct context *c)
+static slowpath struct g *wait_until_left(struct g *to)
 {
-        for (unsigned i = 0; load_acquire(&c->on_cpu); i++) {
+        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
                 if (i < 200)
                         weir__spin_pause();
                 else
                         weir__os_yield();
         }
+        return to;
 }
 
 /* What enters a stack: it is a goroutine's, and counts. */
@@ -44,8 +45,9 @@ static inline void enter(struct m *m, struct g *to)
         count_in(&m->p->counters, switches, 1);
 }
 
-/* A switch with a flag on one side. */
-static noinline void enter_flagged(struct m *m, struct g *from, struct g *to)
+/* A switch with a flag on one side. Like wait_until_left it answers to, so that the usual way
+ * need not keep it over a call. */
+static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *to)
 {
         if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
                 weir__fault_canary(from);
@@ -58,18 +60,17 @@ static noinline void enter_flagged(struct m *m, struct g *from, struct g *to)
         }
         if (!(load_relaxed(&to->ctx.flags) & CTX_G0))
                 enter(m, to);
+        return to;
 }
 
 /* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
  * on another thread: whoever needs the current m after this asks for it anew. */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to)
 {
-        bool dying = load_relaxed(&from->state) == G_DEAD;
-
         check(m->g == from);
         from->saved_errno = *m->err;
         if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
-                wait_until_left(&to->ctx);
+                to = wait_until_left(to);
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
         store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
@@ -79,9 +80,9 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
         if (likely(!(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))))
                 enter(m, to);
         else
-                enter_flagged(m, from, to);
+                to = enter_flagged(m, from, to);
         m->g = to;
-        san_leave(from, to, dying);
+        san_leave(from, to);
         weir__arch_switch(&from->ctx, &to->ctx);
         san_arrived(from);
         *self()->err = from->saved_errno;

@@ -1,5 +1,5 @@
 /* A fault in a goroutine says what, at which address, and where. */
-/* skip: address because its own handler reports faults that nobody catches */
+/* skip: address,thread because their own handler reports faults that nobody catches */
 #include <weir.h>
 
 weir_task(stumble, my, { int *p; })

@@ -1,5 +1,5 @@
 /* run: WEIR_TRACEBACK=crash */
-/* skip: address because its own handler reports faults that nobody catches */
+/* skip: address,thread because their own handler reports faults that nobody catches */
 /* With WEIR_TRACEBACK=crash every goroutine is printed and the program leaves a core file. */
 #include <weir.h>
 #include <sys/resource.h>

@@ -94,6 +94,9 @@ WEIR_TEST(a_panic_on_the_way_does_not_stop_it)
 {
         weir_wg wg = { 0 };
 
+#ifdef __clang__
+        test_skip("clang makes a handler that panics while unwinding call abort");
+#endif
         weir_wg_go(&wg, exits_though_a_handler_panics, .n = &handlers);
         weir_wg_wait(&wg);
         ck_assert_int_eq(handlers, 1);

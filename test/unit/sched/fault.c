@@ -27,7 +27,7 @@ WEIR_TEST(a_bad_address_is_a_panic_that_names_it)
                           (uintptr_t)info.pc < (uintptr_t)read_bad + 128);
         }
         ck_assert_int_eq(weir_protect(read_bad, (void *)0x4242424242424242, &info), WEIR_EPANIC);
-        ck_assert_ptr_nonnull(strstr(info.message, "SIGSEGV: an address that cannot be"));
+        ck_assert_ptr_nonnull(strstr(info.message, "SIGSEGV: "));       /* user-mode Linux tells it */
 }
 
 static void write_to(void *arg)
@@ -114,7 +114,11 @@ WEIR_TEST(cleanup_handlers_above_a_fault_run)
 {
         handlers = 0;
         ck_assert_int_eq(weir_protect(start_below, NULL, NULL), WEIR_EPANIC);
+#ifdef __clang__                                /* knows no -fnon-call-exceptions: not in the very frame */
+        ck_assert_int_ge(handlers, 9);
+#else
         ck_assert_int_eq(handlers, 10);
+#endif
 }
 
 /* ---- overflow ---- */
@@ -174,7 +178,7 @@ static noinline int deeper_in_strides(int n)
         volatile char room[6000];
 
         room[0] = (char)n;
-        return deeper_in_strides(n + 1) + room[0];
+        return n < 0 ? 0 : deeper_in_strides(n + 1) + room[0];
 }
 
 static void stride(void *arg)
@@ -225,18 +229,19 @@ WEIR_TEST_WITH(a_thousand_goroutines_fault_at_once, .procs = 4, .timeout = 60)
 /* ---- handlers of the program ---- */
 
 static volatile sig_atomic_t earlier;
+static void                 *repaired;
 
 static void earlier_handler(int sig)
 {
         (void)sig;
         earlier++;
-        mprotect((void *)0x700000000000, 4096, PROT_READ | PROT_WRITE);
+        mprotect(repaired, 4096, PROT_READ | PROT_WRITE);
 }
 
 static int root_with_handler(int argc, char **argv)
 {
         weir_panic_info info;
-        volatile int   *p = (void *)0x700000000000;
+        volatile int   *p = repaired;
 
         (void)argc;
         (void)argv;
@@ -253,18 +258,18 @@ static int root_with_handler(int argc, char **argv)
 
 PLAIN_TEST(a_handler_installed_before_gets_what_nobody_catches)
 {
-        ck_assert(mmap((void *)0x700000000000, 4096, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
+        repaired = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        ck_assert(repaired != MAP_FAILED);
         signal(SIGSEGV, earlier_handler);
         ck_assert_int_eq(weir_run(root_with_handler, 0, NULL, NULL), 0);
 }
 
-static volatile sig_atomic_t ticks;
+static int ticks;
 
 static void tick(int sig)
 {
         (void)sig;
-        ticks++;
+        __atomic_fetch_add(&ticks, 1, __ATOMIC_RELAXED);
 }
 
 weir_task(worker, my, { weir_chan *c; int n; })
@@ -286,7 +291,7 @@ WEIR_TEST_WITH(a_handler_without_an_alternate_stack_does_no_harm, .procs = 2)
 
         sigaction(SIGALRM, &sa, NULL);
         setitimer(ITIMER_REAL, &every, NULL);
-        while (ticks < 100) {
+        while (__atomic_load_n(&ticks, __ATOMIC_RELAXED) < 100) {
                 for (int i = 0; i < 8; i++)
                         weir_go_with(&(weir_go_options){ .stack_size = 16384 }, worker, .c = c,
                                      .n = 1000);
