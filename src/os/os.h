@@ -73,6 +73,9 @@ void weir__os_thread_stack(char **ret_low, char **ret_high);
  * kernel does not tell. */
 int weir__os_thread_count(void);
 
+/* The time that a thread of this process has had of a core, in nanoseconds; -1: no such thread. */
+int64_t weir__os_thread_cpu(int tid);
+
 /* Sends a signal to one thread of this process. */
 int weir__os_thread_signal(int tid, int sig);
 
@@ -161,6 +164,18 @@ struct os_image {
 
 /* Finds the loaded image that holds pc. False: none does. Takes the loader's lock. */
 bool weir__os_image_find(const void *pc, struct os_image *ret);
+
+/* Whose code an address is in. Safe in signal handlers. */
+enum os_text {
+        OS_TEXT_OTHER,          /* another library, or nothing known */
+        OS_TEXT_PROGRAM,        /* the program's own */
+        OS_TEXT_RUNTIME,        /* libweir's */
+        OS_TEXT_SYSTEM,         /* the C and C++ libraries, the loader, the kernel's page */
+};
+enum os_text weir__os_text_of(const void *pc);
+
+/* Learns that. Once, at start. False: it cannot be told here. */
+bool weir__os_text_init(void);
 
 /* Finds the function that holds pc by the symbol table of its image on disk. Writes its name and
  * the distance of pc from its start. False: not known. Needs no malloc. */

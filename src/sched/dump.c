@@ -53,7 +53,7 @@ struct look {
 
 /* Turns a symbol into the name that the user wrote: weir_task and WEIR_MAIN put a function around
  * his, and compilers split functions and mark the parts. */
-static void clean_name(char *name)
+void weir__dump_clean_name(char *name)
 {
         size_t n, k = sizeof "_entry_" - 1;
 
@@ -86,7 +86,7 @@ static const struct name *look_up(struct look *l, const void *pc, bool lines)
                         n->known = true;
                 }
         }
-        clean_name(n->sym.function);
+        weir__dump_clean_name(n->sym.function);
         return n;
 }
 
@@ -97,7 +97,7 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
         if (!weir__os_symbol_find((const void *)(uintptr_t)load_relaxed(&g->fn), buf, size,
                                   &offset))
                 return "?";
-        clean_name(buf);
+        weir__dump_clean_name(buf);
         return buf;
 }
 
@@ -275,7 +275,7 @@ void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool afte
 static bool ask(struct m *m)
 {
         store_release(&m->look, 1);
-        if (weir__os_thread_signal(m->tid, SIGURG) < 0) {
+        if (weir__os_thread_signal(m->tid, sched.signal) < 0) {
                 store_relaxed(&m->look, 0);
                 return false;
         }
@@ -314,6 +314,7 @@ static bool dump_one(void *head, void *arg)
         uint64_t    id = load_relaxed(&g->id);
         uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
         struct regs r;
+        struct m   *m;
 
         if (!id || state == G_DEAD)
                 return true;
@@ -321,6 +322,8 @@ static bool dump_one(void *head, void *arg)
         if (g == weir__sched_g()) {
                 weir__arch_capture(&r);
                 print_stack(o, l, &r, true, NULL);
+        } else if ((m = load_acquire(&g->stopped))) {   /* pairs with the release in hold.c */
+                print_stack(o, l, &m->stop_regs, false, NULL);
         } else if (state == G_RUNNING || state == G_BLOCKED) {
                 dump_running(o, l, g);
         } else if (weir__arch_context_regs(&g->ctx, &r)) {
@@ -339,6 +342,7 @@ void weir__dump_all(struct out *o)
 
         look_begin(&d.look);
         weir__stack_each(dump_one, &d);
+        weir__hold_print(o);
         if (weir__debug.stackuse)
                 weir__dump_stackuse(o);
         weir__out_flush(o);
@@ -355,7 +359,7 @@ static void print_use(void (*entry)(void *), size_t used, uint32_t class, uint64
         if (entry == weir__sched_run_root)
                 weir__fmt(name, sizeof name, "the root");
         else if (weir__os_symbol_find((const void *)(uintptr_t)entry, name, sizeof name, &offset))
-                clean_name(name);
+                weir__dump_clean_name(name);
         else
                 weir__fmt(name, sizeof name, "%p", (void *)(uintptr_t)entry);
         weir__out_print(o, "stackuse: %s: %zu KiB of %zu at the deepest, %llu goroutines\n", name,

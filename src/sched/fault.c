@@ -89,32 +89,32 @@ void weir__fault_message(const struct g *g, char *ret, size_t size)
 
 /* ---- where it happened ---- */
 
-/* The runtime's call that the fault is inside of, if any: a frame of it lies between the instruction
- * and the next weir_protect, and is not one that runs the program's own code. */
+/* Whether the first code above libc's that the fault is in is the runtime's; then ret_name is the call
+ * that the program made. The runtime runs nothing of the program with a lock held. */
 static bool inside_runtime(const struct g *g, const struct regs *r, char *ret_name, size_t size)
 {
-        static const char *const callers[] = { "weir_blocking", "weir_once_do", "weir_root_" };
         enum { LOOK = 16 };
         uintptr_t   limit = weir__panic_frame(g);
         struct walk w;
-        bool        user = false;
+        bool        inside = false;
 
+        weir__fmt(ret_name, size, "weir");
         weir__arch_walk_start(&w, r, false);
         for (int n = 0; n < LOOK && w.regs.r[ARCH_SP] < limit; n++) {
-                size_t offset;
+                const void  *pc = weir__arch_walk_pc(&w);
+                enum os_text text = weir__os_text_of(pc);
+                size_t       offset;
 
-                if (weir__os_symbol_find(weir__arch_walk_pc(&w), ret_name, size, &offset)) {
-                        user = false;
-                        for (size_t i = 0; i < COUNT(callers); i++)
-                                user = user || !strcmp(ret_name, callers[i]);
-                        if (!user && !strncmp(ret_name, "weir_", 5) &&
-                            strcmp(ret_name, "weir__panic_fault"))
-                                return true;
+                if (text == OS_TEXT_RUNTIME) {
+                        inside = true;
+                        (void)weir__os_symbol_find(pc, ret_name, size, &offset);
+                } else if (inside || text != OS_TEXT_SYSTEM) {
+                        return inside;
                 }
                 if (!weir__arch_walk_next(&w))
                         break;
         }
-        return false;
+        return inside;
 }
 
 static _Noreturn void fault_inside(struct g *g, const struct regs *r, const char *call)
@@ -213,8 +213,11 @@ static void on_look(int sig, siginfo_t *info, void *context)
 {
         struct m *m = self();
 
+        if (m)
+                owner_add(&m->interrupts, 1);
         if (!m || load_acquire(&m->look) != 1) {        /* pairs with the release in dump.c */
-                weir__os_signal_chain(sig, info, context, &old_urg);
+                if (!m || !weir__hold_asked(m, context))
+                        weir__os_signal_chain(sig, info, context, &old_urg);
                 return;
         }
         weir__arch_signal_regs(context, &m->look_regs);
@@ -230,8 +233,9 @@ void weir__fault_init(void)
         weir__os_signal_install(SIGBUS, on_fault, &old_bus);
         weir__os_signal_install(SIGFPE, on_fault, &old_fpe);
         weir__os_signal_install(SIGILL, on_fault, &old_ill);
-        weir__os_signal_install(SIGURG, on_look, &old_urg);
-        if (old_urg.sa_handler == SIG_DFL)
+        weir__hold_init();
+        weir__os_signal_install(sched.signal, on_look, &old_urg);
+        if (old_urg.sa_handler == SIG_DFL && sched.signal == SIGURG)
                 old_urg.sa_handler = SIG_IGN;           /* what the default of SIGURG means */
         weir__os_signal_install(SIGQUIT, on_quit, &old_quit);
         if (old_quit.sa_handler != SIG_DFL && old_quit.sa_handler != SIG_IGN)

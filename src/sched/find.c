@@ -256,7 +256,7 @@ static bool take_idle_p(struct m *m)
 static void go_idle(struct m *m)
 {
         lock_take(&sched.lock);
-        if (sched.global.count) {
+        if (sched.global.count || sched.bound.count || sched.hogs.count) {
                 lock_drop(&sched.lock);
                 return;
         }
@@ -354,6 +354,16 @@ static struct g *look_wide(struct p *p)
         return weir__runq_get_fair(p, load_relaxed(&weir__sched_coarse));
 }
 
+/* At a wide look, threads that wait for a processor have their turn: those that were stopped because
+ * they compute only when this processor served others for as long. */
+static bool serve_bound(struct m *m)
+{
+        int64_t stopped = load_relaxed(&m->p->stopped_at);
+
+        return weir__bound_serve(m, load_relaxed(&weir__sched_coarse) - stopped >=
+                                            weir__debug.slice * 1000000);
+}
+
 /* A goroutine to run; NULL when there is none and m has given its processor up. */
 static struct g *find(struct m *m)
 {
@@ -361,10 +371,17 @@ static struct g *find(struct m *m)
         struct g *g;
 
         run_timers(p);
-        if (!p->budget && (g = look_wide(p)))
+        if (!p->budget) {
+                if (serve_bound(m))
+                        return NULL;
+                if ((g = look_wide(p)))
+                        return g;
+        }
+        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)))
                 return g;
-        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)) ||
-            (g = look_around(m)))
+        if (weir__bound_serve(m, true))
+                return NULL;
+        if ((g = look_around(m)))
                 return g;
         go_idle(m);
         return NULL;
@@ -389,10 +406,8 @@ _Noreturn void weir__sched_loop(struct m *m)
                         if (!weir__runq_lone(m->p))
                                 weir__sched_wake();     /* more than this thread can run */
                 }
-                if (!m->p->budget) {                    /* only a wide look earns a new one */
-                        m->p->budget = SLICE;
-                        m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
-                }
+                if (!m->p->budget)                      /* only a wide look earns a new one */
+                        weir__slice_start(m->p);
                 weir__sched_switch(m, &m->g0, g);
         }
 }

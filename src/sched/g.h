@@ -92,6 +92,8 @@ struct g {
         uint32_t        trimmed;        /* only the monitor: switches + 1 at the last return */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
+        struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
+        uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */
 #endif

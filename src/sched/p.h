@@ -8,11 +8,15 @@
 
 enum {
         RUNQ_SIZE = 256,
+        SPAWNED_FIRST = 256,    /* slots of the deque of started goroutines, at first ... */
+        SPAWNED_MAX = 1 << 16,  /* ... and at most */
         PROCS_MAX = 1024,
         SLICE = 61,             /* switches between two looks at what is not local, at most */
         WIDE_NS = 5000000,      /* time between two such looks, at most, and a switch longer */
         START_EVERY = 4,        /* switches between two looks at started goroutines, at most */
-        AGED_NS = 10000000,     /* a started goroutine waits so long for the newer ones, at most */
+        AGED_NS = 10000000,     /* one that was started so long ago runs before newer ones, ... */
+        AGE_EVERY_NS = 1000000, /* ... one in this time, and one more for so many that wait */
+        AGE_SHARE = 1024,
         G_CACHE = 64,           /* dead goroutines kept per processor */
 };
 
@@ -25,7 +29,9 @@ enum {
  *   thread */
 enum p_state { P_IDLE, P_RUNNING };
 
+struct m;
 struct timers;
+struct spawned;
 
 struct p {
         /* The owner's line: nobody else reads it, so a thief that looks around takes nothing away. */
@@ -33,6 +39,7 @@ struct p {
         uint32_t  ndead;                /* only the owner */
         struct g *dead;                 /* only the owner: recycled goroutines, default stack */
         int64_t   wide_due;             /* only the owner: coarse time of the next wide look */
+        int64_t   aged_at;              /* only the owner: coarse time of the last aging */
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
         uint64_t  rand;                 /* only the owner */
         bool      turn;                 /* only the owner: the global queue's turn, when the ring is full */
@@ -44,6 +51,8 @@ struct p {
         uint32_t  tail;                 /* atomic: only the owner writes */
         uint32_t  state;                /* atomic: enum p_state */
         uint32_t  id;                   /* const */
+        struct m *m;                    /* atomic: the thread that runs it, as far as it is known */
+        int64_t   stopped_at;           /* atomic: when a goroutine was last stopped here */
 
         int64_t        timer_when __attribute__((aligned(CACHE_LINE)));
                                         /* atomic: earliest timer, INT64_MAX: none; lock: timers */
@@ -55,11 +64,11 @@ struct p {
         struct g *ring[RUNQ_SIZE] __attribute__((aligned(CACHE_LINE)));        /* atomic slots */
 
         struct {
-                int64_t   bottom __attribute__((aligned(CACHE_LINE)));
+                int64_t        bottom __attribute__((aligned(CACHE_LINE)));
                                                 /* atomic: only the owner writes */
-                int64_t   top __attribute__((aligned(CACHE_LINE)));
+                struct spawned *slots;          /* atomic: only the owner writes; see runq.c */
+                int64_t        top __attribute__((aligned(CACHE_LINE)));
                                                 /* atomic: advanced by compare-exchange */
-                struct g *slot[RUNQ_SIZE];      /* atomic */
         } spawned;
 };
 

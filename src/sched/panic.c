@@ -32,6 +32,7 @@ struct protect {
         struct protect                *up;
         uintptr_t                      frame;   /* of weir_protect, on the real stack */
         enum what                      what;
+        uint32_t                       no_preempt;      /* as it was */
         bool                           hold;    /* weir__panic_hold: goes on with what it catches */
         jmp_buf                        jmp;
         weir_panic_info                info;
@@ -182,6 +183,19 @@ void weir__panic_fault(void *arg)
         panic_with(g, info->message, g->fault_pc);
 }
 
+/* What was unwound may have left a call behind in which the processor was given or taken away. */
+static void need_p(void)
+{
+        struct m *m = self();
+
+        if (likely(m->p))
+                return;
+        if (m->lost)
+                (void)weir__sched_regain("weir_protect");
+        else
+                weir__sched_block_exit();
+}
+
 /* ---- the end of a goroutine ---- */
 
 /* All its frames are unwound; this runs below where they were. */
@@ -189,8 +203,7 @@ static _Noreturn void end(struct g *g)
 {
         bool root = load_relaxed(&g->fn) == weir__sched_run_root;
 
-        if (unlikely(!self()->p))
-                weir__sched_block_exit();               /* it left a blocking call behind */
+        need_p();
         if (root)
                 store_seq(&sched.root_exited, 1);
         if (g->after)
@@ -231,7 +244,7 @@ _Noreturn void weir_go_exit(void)
         struct g *g = weir__sched_g();
 
         if (!g)
-                weir__sched_no_g("weir_go_exit");
+                weir__panic("weir_go_exit: not on a goroutine; call it below weir_run");
         exit_on(g);
 }
 
@@ -252,6 +265,7 @@ static int protect(struct g *g, bool hold, void (*fn)(void *arg), void *arg, wei
         struct protect pr;
 
         pr.hold = hold;
+        pr.no_preempt = load_relaxed(&g->no_preempt);
         pr.up = g->protect;
         pr.frame = (uintptr_t)__builtin_frame_address(0);
         pr.what = 0;
@@ -265,8 +279,8 @@ static int protect(struct g *g, bool hold, void (*fn)(void *arg), void *arg, wei
         g->protect = pr.up;
         if (unlikely(g->spare_open))
                 close_spare(g);
-        if (unlikely(!self()->p))
-                weir__sched_block_exit();               /* the panic left a blocking call behind */
+        need_p();
+        store_relaxed(&g->no_preempt, pr.no_preempt);
         if (pr.what == EXIT)
                 return 1;
         weir__count(panics_recovered, 1);

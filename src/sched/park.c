@@ -17,14 +17,6 @@
 
 int64_t weir__sched_coarse;
 
-_Noreturn void weir__sched_no_g(const char *call)
-{
-        if (self() && self()->g != &self()->g0)
-                weir__panic("%s: called inside weir_blocking, where only calls for any thread work",
-                            call);
-        weir__panic("%s: not on a goroutine; call it below weir_run", call);
-}
-
 static slowpath struct g *wait_until_left(struct g *to)
 {
         for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {

@@ -20,7 +20,9 @@ static inline struct g *weir__sched_g(void)
         return m && m->g != &m->g0 ? m->g : NULL;
 }
 
-_Noreturn void weir__sched_no_g(const char *call) slowpath;
+/* Takes a processor again for a goroutine that lost its own while it held it for long (hold.c), or
+ * panics. Answers the goroutine. */
+struct g *weir__sched_regain(const char *call) slowpath;
 
 /* The running goroutine. Panics "not on a goroutine" naming the call where there is none, and in
  * weir_blocking, where there is no processor. */
@@ -29,7 +31,7 @@ static inline struct g *weir__sched_need_g(const char *call)
         struct m *m = self();
 
         if (unlikely(!m || !m->p || m->g == &m->g0))
-                weir__sched_no_g(call);
+                return weir__sched_regain(call);
         return m->g;
 }
 

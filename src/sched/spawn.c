@@ -48,12 +48,14 @@ slowpath void weir__sched_note_use(struct g *g)
 _Noreturn void weir__sched_finish(struct g *g)
 {
         struct m *m = self();
-        struct p *p = m->p;
+        struct p *p;
         struct g *next;
 
         if (unlikely(weir__debug.stackuse))
                 weir__sched_note_use(g);
-
+        if (unlikely(!m->p))
+                weir__sched_regain("the end of a goroutine");
+        p = m->p;
         store_relaxed(&g->id, 0);
         store_relaxed(&g->state, G_DEAD);
         count_in(&p->counters, goroutines_finished, 1);
@@ -210,6 +212,7 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         g->protect = NULL;
         store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
+        store_relaxed(&g->no_preempt, 0);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);
         store_relaxed(&g->id, new_id(p));

@@ -9,6 +9,12 @@
 
 enum poller { POLLER_NONE, POLLER_BLOCKED, POLLER_WORKING };
 
+/* Threads that wait for a processor. */
+struct m_list {
+        struct m *first, *last;         /* lock: sched */
+        uint32_t  count;                /* atomic; lock: sched to write */
+};
+
 struct scheduler {
         /* Read by every ready and spawn, written when a thread goes idle or comes back. */
         uint32_t nidle __attribute__((aligned(CACHE_LINE)));    /* atomic; lock: sched to write */
@@ -26,6 +32,11 @@ struct scheduler {
         uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
+
+        struct m_list bound;            /* lock: sched: they came back from a call (bound.c) */
+        struct m_list hogs;             /* lock: sched: they were stopped */
+        struct m     *answers;          /* atomic: threads that gave a processor up (hold.c) */
+        int           signal;           /* const after start: what asks a thread */
 
         struct p **procs;               /* const after start */
         uint32_t   nprocs;              /* const after start */
@@ -84,7 +95,22 @@ void      weir__p_idle_put(struct p *p);        /* with the lock */
 void      weir__m_take_p(struct m *m, struct p *p);
 struct p *weir__m_drop_p(struct m *m);
 int       weir__m_give(struct p *p, bool spinning);     /* p to a sleeping or new thread */
+void      weir__m_hand(struct m *m, struct p *p);       /* p to m, which waits in m_sleep */
 void      weir__m_sleep(struct m *m);                   /* until somebody gives it a processor */
+
+/* ---- bound.c ---- */
+void weir__bound_wait(struct m *m);             /* until the calling thread has a processor */
+void weir__bound_add(struct m *m, bool hog);    /* for another thread that waits in m_sleep */
+bool weir__bound_serve(struct m *m, bool hogs); /* gives m's processor to one that waits */
+struct m *weir__bound_get(bool hogs);           /* with the lock: who waited longest, or NULL */
+void weir__slice_start(struct p *p);            /* owner: a fresh budget */
+
+/* ---- hold.c ---- */
+void weir__hold_init(void);
+bool weir__hold_watch(int64_t now);             /* the monitor, each round: look again soon? */
+void weir__hold_collect(void);                  /* the monitor: processors that were given up */
+bool weir__hold_asked(struct m *m, const void *ucontext);       /* the signal handler */
+void weir__hold_print(struct out *o);           /* those that held a processor too long */
 
 /* ---- sysmon.c ---- */
 void weir__monitor_run(void);                   /* until the root function has returned */
@@ -97,6 +123,7 @@ void weir__dump_all(struct out *o);
 void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from);
 void weir__dump_init(void);
 void weir__dump_stackuse(struct out *o);
+void weir__dump_clean_name(char *name);         /* to what the user wrote */
 const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size);
 
 /* ---- spawn.c ---- */

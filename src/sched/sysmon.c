@@ -19,6 +19,8 @@
 enum {
         PERIOD_MIXED = 200 * 1000,
         PERIOD_BUSY = 1000 * 1000,
+        PERIOD_HELD = 200 * 1000,
+        HELD_ROUNDS = 500,
         PERIOD = 10 * 1000 * 1000,
         DEEP_AFTER = 20,                /* idle rounds */
         POLL_LATE = 10 * 1000 * 1000,
@@ -183,6 +185,7 @@ void weir__monitor_run(void)
         unsigned idle_rounds = 0;
         bool     trimming = true;       /* stacks have memory that may go */
         uint64_t switches = 0;
+        unsigned held_rounds = 0;       /* left of those in which it looks more often */
 
         while (!load_acquire(&sched.root_done)) {
                 uint32_t seen = load_seq(&sched.monitor);
@@ -194,7 +197,10 @@ void weir__monitor_run(void)
                         deep = all_idle();              /* after the store: see weir__m_take_p */
                 }
                 if (!load_seq(&sched.dump_wanted) && !load_seq(&sched.root_done))
-                        weir__os_futex_wait(&sched.monitor, seen, deep ? -1 : period());
+                        weir__os_futex_wait(&sched.monitor, seen,
+                                            deep          ? -1
+                                            : held_rounds ? PERIOD_HELD
+                                                          : period());
                 if (load_relaxed(&sched.monitor_deep)) {
                         store_seq(&sched.monitor_deep, 0);
                         idle_rounds = 0;
@@ -208,6 +214,8 @@ void weir__monitor_run(void)
                         traced = now;
                         print_trace(now);
                 }
+                weir__hold_collect();
+                held_rounds = weir__hold_watch(now) ? HELD_ROUNDS : held_rounds - !!held_rounds;
                 wake_late();
                 relieve_stuck(now);
                 wake_for_timers(now);

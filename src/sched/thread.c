@@ -38,6 +38,7 @@ void weir__m_take_p(struct m *m, struct p *p)
 {
         check(!m->p);
         m->p = p;
+        store_relaxed(&p->m, m);
         if (unlikely(load_seq(&sched.monitor_deep))) {
                 store_relaxed(&weir__sched_coarse, weir__os_now());     /* nobody kept it */
                 weir__monitor_raise();
@@ -49,6 +50,7 @@ struct p *weir__m_drop_p(struct m *m)
         struct p *p = m->p;
 
         m->p = NULL;
+        store_relaxed(&p->m, NULL);
         return p;
 }
 
@@ -124,13 +126,18 @@ static slowpath void do_without(struct p *p, bool spinning, int r)
         static uint32_t told;           /* atomic */
         struct out      o = { .fd = 2 };
         struct glist    l = { 0 };
+        struct m       *m;
 
         weir__runq_drain(p, &l);        /* nobody looks at the runnext of an idle processor */
         weir__global_put_list(&l);
         lock_take(&sched.lock);
-        weir__p_idle_put(p);
         sched.start_again = weir__os_now() + START_AGAIN_NS;
+        m = weir__bound_get(true);
+        if (!m)
+                weir__p_idle_put(p);
         lock_drop(&sched.lock);
+        if (m)
+                weir__m_hand(m, p);
         if (spinning)
                 fetch_sub_seq(&sched.spinning, 1);
         if (load_seq(&sched.poller) == POLLER_BLOCKED)
@@ -161,12 +168,17 @@ int weir__m_give(struct p *p, bool spinning)
                         do_without(p, spinning, r);
                 return r;
         }
-        m->next_p = p;
         m->spinning = spinning;
+        weir__m_hand(m, p);
+        return 0;
+}
+
+void weir__m_hand(struct m *m, struct p *p)
+{
+        m->next_p = p;
         store_release(&m->wake, 1);                     /* pairs with the acquire in m_sleep */
         weir__os_futex_wake(&m->wake, 1);
         weir__counter_shared(COUNTER_thread_wakes, 1);
-        return 0;
 }
 
 /* Called without a processor, by a thread that has put itself on sched.idle_m. */

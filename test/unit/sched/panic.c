@@ -1,5 +1,6 @@
 /* Panic and protect. */
 #include "check.h"
+#include "sched/sched.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +86,7 @@ static void count_up(int **n)
         (void)n;
 }
 
-static __attribute__((noinline)) void descend_counted(int depth)
+static noinline void descend_counted(int depth)
 {
         __attribute__((cleanup(count_up))) int *here = &handlers;
 
@@ -290,4 +291,17 @@ WEIR_TEST(a_callback_of_libc_may_panic)
         ck_assert_int_eq(norder, 2);
         ck_assert_int_eq(order[0], 5);
         ck_assert_int_eq(order[1], 6);
+}
+
+static void disable_and_fail(void *arg)
+{
+        weir_preempt_disable();
+        give_up(arg);
+}
+
+/* What the unwound frames disabled is enabled again, or the goroutine would never be cut again. */
+WEIR_TEST(a_panic_undoes_what_its_frames_disabled)
+{
+        ck_assert_int_eq(weir_protect(disable_and_fail, &(int){ 1 }, NULL), WEIR_EPANIC);
+        ck_assert_uint_eq(weir__sched_g()->no_preempt, 0);
 }
