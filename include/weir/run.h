@@ -5,8 +5,8 @@
  * defaults:
  *
  *   WEIR_PROCS       number of processors, that is goroutines running at the same moment
- *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all; system:
- *                    with the frames inside of weir
+ *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all; crash:
+ *                    all, and a core file; system: with the frames inside of weir
  *   WEIR_DEBUG       name=value,name=value; WEIR_DEBUG=help lists what there is
  *
  * SIGQUIT (^\ in a terminal) prints every goroutine and ends the program. A program whose

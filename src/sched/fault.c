@@ -108,6 +108,8 @@ static bool inside_runtime(const struct g *g, const struct regs *r, char *ret_na
                 if (text == OS_TEXT_RUNTIME) {
                         inside = true;
                         (void)weir__os_symbol_find(pc, ret_name, size, &offset);
+                        if (!strncmp(ret_name, "weir_", 5) && ret_name[5] != '_')
+                                return true;            /* the public call; its caller is not ours */
                 } else if (inside || text != OS_TEXT_SYSTEM) {
                         return inside;
                 }

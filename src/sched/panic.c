@@ -179,6 +179,7 @@ void weir__panic_fault(void *arg)
         struct g      *g = arg;
         weir_panic_info own, *info = g->protect ? &g->protect->info : &own;
 
+        weir__count(faults, 1);
         weir__fault_message(g, info->message, sizeof info->message);
         panic_with(g, info->message, g->fault_pc);
 }

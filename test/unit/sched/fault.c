@@ -49,15 +49,15 @@ WEIR_TEST(a_write_where_one_may_only_read_is_a_panic)
 WEIR_TEST(a_mapping_beyond_the_end_of_its_file_is_a_panic)
 {
         weir_panic_info info;
-        FILE           *f = tmpfile();
+        int             fd = memfd_create("empty", MFD_CLOEXEC);
         void           *p;
 
-        ck_assert_ptr_nonnull(f);
-        p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(f), 0);
+        ck_assert_int_ge(fd, 0);
+        p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
         ck_assert(p != MAP_FAILED);
         ck_assert_int_eq(weir_protect(read_bad, p, &info), WEIR_EPANIC);
         ck_assert_ptr_nonnull(strstr(info.message, "SIGBUS: no memory behind address 0x"));
-        fclose(f);
+        close(fd);
 }
 
 #if defined(__x86_64__)
@@ -167,6 +167,9 @@ WEIR_TEST_WITH(an_overflow_can_be_caught_again_and_again, .procs = 1)
 {
         weir_wg wg = { 0 };
 
+#if WEIR_TSAN
+        test_skip("the stack may be full in the middle of the sanitizer's own code");
+#endif
         weir_wg_add(&wg, 1);
         weir_go_with(&(weir_go_options){ .stack_size = 65536 }, diver, .wg = &wg, .rounds = 200);
         weir_wg_wait(&wg);
@@ -191,6 +194,9 @@ WEIR_TEST(an_overflow_by_large_frames_can_be_caught)
         weir_panic_info info;
         int             n;
 
+#if WEIR_TSAN
+        test_skip("the stack may be full in the middle of the sanitizer's own code");
+#endif
         for (int i = 0; i < 20; i++) {
                 ck_assert_int_eq(weir_protect(stride, &n, &info), WEIR_EPANIC);
                 ck_assert_ptr_nonnull(strstr(info.message, "stack overflow"));
