@@ -170,7 +170,7 @@ struct file {
         size_t          str_size;
 };
 
-static struct lock files_lock = LOCK_INIT(symbols);
+static struct lock files_lock;         /* taken by try alone, also where a fault left a lock held */
 static struct file files[32];           /* lock: files_lock */
 static unsigned    nfiles;              /* lock: files_lock */
 
