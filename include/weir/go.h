@@ -38,7 +38,7 @@ WEIR_DECLS_BEGIN
 typedef struct weir_go_options {
         const char *name;               /* for dumps; copied. NULL: the entry function's name */
         size_t      stack_size;         /* bytes, rounded up, at most 1 GiB; 0: the run's default */
-        bool        locked_thread;      /* must be false in this version; true panics */
+        bool        locked_thread;      /* begins as after weir_thread_lock */
         uint64_t    reserved[4];
 } weir_go_options;
 
@@ -78,7 +78,7 @@ typedef struct weir_go_options {
 /* The same with options, a pointer to weir_go_options that need not outlive the call.
  *
  * Parks: no.  From: goroutine.  Fails: never.
- * Panics: as weir_go; stack_size above 1 GiB; locked_thread. */
+ * Panics: as weir_go; stack_size above 1 GiB. */
 #define weir_go_with(opt, ...) WEIR_CAT_(WEIR_GO_, WEIR_MANY_(__VA_ARGS__))((opt), __VA_ARGS__)
 
 #define WEIR_GO_0(opt, name) \
@@ -140,6 +140,31 @@ WEIR_API void weir_yield(void);
  * Blocks: as long as fn runs, then parks until a processor is free.  From: goroutine.  Fails:
  * never. Panics: fn is NULL. */
 WEIR_API void weir_blocking(void (*fn)(void *arg), void *arg);
+
+/* Keeps the calling goroutine on the thread that it is on, until the matching unlock; calls nest.
+ *
+ * For libraries that keep state in thread-local variables, and for what belongs to a thread: its
+ * scheduling class, its mask of signals, its name. The thread runs no other goroutine meanwhile. A
+ * goroutine that ends while it is locked takes its thread along. weir_go_with starts one that is
+ * locked from its first instruction: (weir_go_options){ .locked_thread = true }. Parking costs such
+ * a goroutine two wakes of a thread, some 30 us.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: unlock without lock. */
+WEIR_API void weir_thread_lock(void);
+WEIR_API void weir_thread_unlock(void);
+
+/* Makes the calling thread of the program a goroutine, until the matching detach or its end; calls
+ * nest.
+ *
+ * It may then call everything that a goroutine may. It is locked to itself as by weir_thread_lock,
+ * and where others park, it sleeps. While it computes or blocks elsewhere it holds a processor for
+ * some milliseconds at most if others wait for one; weir_thread_detach gives it back at once.
+ *
+ * Blocks: until a processor is free.  From: a thread that the program started, while weir_run runs.
+ * Fails: -ESRCH (weir_run has not begun or is over), -EALREADY (a goroutine), -ENOMEM, -EAGAIN.
+ * Panics: detach without attach, or with a weir_thread_lock that is still open. */
+WEIR_API int  weir_thread_attach(void);
+WEIR_API void weir_thread_detach(void);
 
 /* From the first to the matching last of these calls, which nest, the calling goroutine is not
  * stopped however long it computes.

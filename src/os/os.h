@@ -60,6 +60,9 @@ int64_t weir__os_now(void);             /* nanoseconds, monotonic */
  * limit. */
 int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size);
 
+/* Has fn called when the calling thread ends by itself. 0 or -errno. The same fn in all calls. */
+int weir__os_at_thread_exit(void (*fn)(void));
+
 int  weir__os_thread_id(void);
 void weir__os_thread_name(const char *name);
 

@@ -38,6 +38,12 @@ void weir__sched_block_exit(void)
                         weir__sched_switch(m, g, &m->g0);       /* for good: it is in no queue */
                 return;
         }
+        if (unlikely(g->locks)) {
+                weir__bound_wait(m);
+                fetch_sub_seq(&sched.blocked, 1);
+                store_relaxed(&g->state, G_RUNNING);
+                return;
+        }
         store_relaxed(&g->state, G_RUNNABLE);
         weir__glist_push(&l, g);
         weir__global_put_list(&l);

@@ -324,7 +324,7 @@ static bool dump_one(void *head, void *arg)
                 print_stack(o, l, &r, true, NULL);
         } else if ((m = load_acquire(&g->stopped))) {   /* pairs with the release in hold.c */
                 print_stack(o, l, &m->stop_regs, false, NULL);
-        } else if (state == G_RUNNING || state == G_BLOCKED) {
+        } else if (state == G_RUNNING || state == G_BLOCKED || load_relaxed(&g->locks)) {
                 dump_running(o, l, g);
         } else if (weir__arch_context_regs(&g->ctx, &r)) {
                 print_stack(o, l, &r, true, NULL);

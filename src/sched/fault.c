@@ -175,7 +175,8 @@ static void on_fault(int sig, siginfo_t *info, void *context)
                 goto pass;
         weir__arch_signal_regs(context, &r);
         sp = r.r[ARCH_SP];
-        own = sp > (uintptr_t)g->stack.low - STACK_GUARD && sp <= (uintptr_t)g->stack.high;
+        own = m->guest || (sp > (uintptr_t)g->stack.low - STACK_GUARD &&
+                           sp <= (uintptr_t)g->stack.high);
         g->fault_sig = sig;
         g->fault_code = info->si_code;
         g->fault_addr = info->si_addr;

@@ -29,19 +29,37 @@ enum { EVENTS = 128, GLOBAL_BATCH = 64, CROWD = 16 };
 
 /* ---- the poller ---- */
 
+/* Those that stay on a thread are in no queue. */
+static slowpath void take_locked(struct glist *ready)
+{
+        struct glist rest = { 0 };
+
+        for (struct g *g = ready->first, *next; g; g = next) {
+                next = g->next;
+                if (load_relaxed(&g->locks))
+                        weir__bound_add(g->thread, false);
+                else
+                        weir__glist_push(&rest, g);
+        }
+        *ready = rest;
+}
+
 /* Looks at the poller, waiting at most ns. Appends what became runnable, state RUNNABLE. */
 bool weir__sched_poll(int64_t ns, struct glist *ready)
 {
         struct os_event ev[EVENTS];
         struct m       *m = self();
         int             n = weir__os_poll_wait(ev, EVENTS, ns);
+        unsigned        locked = 0;
 
         if (ns != 0)
                 store_seq(&sched.poller, POLLER_WORKING);
         for (int i = 0; i < n; i++)
                 weir__sched_hooks.poll_event(ev[i].data, ev[i].what, ready);
-        for (struct g *g = ready->first; g; g = g->next)
+        for (struct g *g = ready->first; g; g = g->next) {
                 store_relaxed(&g->state, G_RUNNABLE);
+                locked |= load_relaxed(&g->locks);
+        }
         if (m && m->p) {
                 count_in(&m->p->counters, poll_calls, 1);
                 count_in(&m->p->counters, poll_events, n);
@@ -51,6 +69,8 @@ bool weir__sched_poll(int64_t ns, struct glist *ready)
                 weir__counter_shared(COUNTER_poll_events, (uint64_t)n);
                 weir__counter_shared(COUNTER_readies, ready->count);
         }
+        if (unlikely(locked))
+                take_locked(ready);
         if (unlikely(weir__debug.netpolltrace) && (n || ns)) {
                 struct out o = { .fd = 2 };
 
@@ -111,7 +131,7 @@ void weir__sched_wake(void)
                 return;
         lock_take(&sched.lock);
         if (sched.idle_m ||
-            (load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs &&
+            (load_relaxed(&sched.nthreads) - weir__threads_held() < sched.nprocs &&
              weir__os_now() >= sched.start_again))
                 p = weir__p_idle_get();
         else
@@ -387,13 +407,15 @@ static struct g *find(struct m *m)
         return NULL;
 }
 
-_Noreturn void weir__sched_loop(struct m *m)
+void weir__sched_loop(struct m *m)
 {
         struct g *g;
 
         for (;;) {
                 if (load_relaxed(&sched.stopping))
                         stop(m);
+                if (unlikely(m->ending))
+                        return;
                 if (!m->p) {
                         wait_for_work(m);
                         continue;

@@ -9,7 +9,7 @@
 struct m;
 struct p;
 
-enum { G_NAME_MAX = 63 };
+enum { G_NAME_MAX = 63, LOCKS_MAX = UINT16_MAX };
 
 /* State of a goroutine.
  *
@@ -71,7 +71,8 @@ struct g {
         struct g      *next;            /* whose list or queue it is in */
         struct m      *m;               /* atomic: the thread it runs on, NULL otherwise */
         uint32_t       switches;        /* atomic, only the thread that runs it writes */
-        uint32_t       why;             /* atomic: enum why, while parked */
+        uint16_t       why;             /* atomic: enum why, while parked */
+        uint16_t       locks;           /* atomic, only itself: open calls of weir_thread_lock */
         const void    *wait_on;         /* atomic: the object, while parked */
         int64_t        since;           /* atomic: coarse time of the last park */
 
@@ -92,6 +93,7 @@ struct g {
         uint32_t        trimmed;        /* only the monitor: switches + 1 at the last return */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
+        struct m       *thread;         /* while locks is not 0: the thread it stays on */
         struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
         uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
 #if WEIR_TSAN

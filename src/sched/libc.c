@@ -26,6 +26,7 @@
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,25 +53,80 @@ static struct {
 #undef CALL
 } libc;                         /* const after the constructor below, or the first use before it */
 
-static slowpath void find(void *word, const char *name)
-{
-        void *fn = dlsym ? dlsym(RTLD_NEXT, name) : NULL;
+/* Without a dynamic libc, as with -static: the system calls themselves. */
+#define RAW(name, ret, params, ...) \
+        static ret raw_##name params { return (ret)syscall(__VA_ARGS__); }
 
-        if (!fn)
-                weir__throw("the C library has no %s", name);
-        memcpy(word, &fn, sizeof fn);
+enum { SET = 8 };               /* bytes of the kernel's signal sets */
+#define S const sigset_t *s
+#define T const struct timespec *t
+
+static int raw_clock_nanosleep(clockid_t c, int flags, T, struct timespec *left)
+{
+        return syscall(SYS_clock_nanosleep, c, flags, t, left) < 0 ? weir__os_errno_get() : 0;
 }
 
-#define LIBC(name) (*(unlikely(!libc.name) ? find(&libc.name, #name) : (void)0, libc.name))
-
-/* Before anybody calls one from a signal handler. */
-__attribute__((constructor)) static void find_all(void)
+static int raw_pselect(int n, fd_set *rd, fd_set *wr, fd_set *ex, T, S)
 {
-        if (!dlsym)
-                return;
-#define CALL(name) find(&libc.name, #name);
+        struct timespec left = t ? *t : (struct timespec){ 0 };         /* the kernel writes it */
+
+        return (int)syscall(SYS_pselect6, n, rd, wr, ex, t ? &left : NULL,
+                            &(struct { const void *s; size_t n; }){ s, SET });
+}
+
+static int raw_ppoll(struct pollfd *fds, nfds_t n, T, S)
+{
+        struct timespec left = t ? *t : (struct timespec){ 0 };         /* the same */
+
+        return (int)syscall(SYS_ppoll, fds, n, t ? &left : NULL, s, SET);
+}
+
+RAW(nanosleep, int, (T, struct timespec *left), SYS_nanosleep, t, left)
+RAW(poll, int, (struct pollfd *fds, nfds_t n, int ms), SYS_poll, fds, n, ms)
+RAW(select, int, (int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeval *t), SYS_select, n, rd,
+    wr, ex, t)
+RAW(epoll_wait, int, (int fd, struct epoll_event *e, int n, int ms), SYS_epoll_wait, fd, e, n, ms)
+RAW(epoll_pwait, int, (int fd, struct epoll_event *e, int n, int ms, S), SYS_epoll_pwait, fd, e, n,
+    ms, s, SET)
+RAW(pause, int, (void), SYS_pause)
+RAW(sigsuspend, int, (S), SYS_rt_sigsuspend, s, SET)
+RAW(sigtimedwait, int, (S, siginfo_t *i, T), SYS_rt_sigtimedwait, s, i, t, SET)
+RAW(sigwaitinfo, int, (S, siginfo_t *i), SYS_rt_sigtimedwait, s, i, NULL, SET)
+RAW(recv, ssize_t, (int fd, void *b, size_t n, int f), SYS_recvfrom, fd, b, n, f, NULL, NULL)
+RAW(recvfrom, ssize_t, (int fd, void *b, size_t n, int f, __SOCKADDR_ARG a, socklen_t *l),
+    SYS_recvfrom, fd, b, n, f, a, l)
+RAW(recvmsg, ssize_t, (int fd, struct msghdr *msg, int f), SYS_recvmsg, fd, msg, f)
+RAW(accept, int, (int fd, __SOCKADDR_ARG a, socklen_t *l), SYS_accept, fd, a, l)
+RAW(accept4, int, (int fd, __SOCKADDR_ARG a, socklen_t *l, int f), SYS_accept4, fd, a, l, f)
+RAW(msgrcv, ssize_t, (int id, void *b, size_t n, long type, int f), SYS_msgrcv, id, b, n, type, f)
+RAW(msgsnd, int, (int id, const void *b, size_t n, int f), SYS_msgsnd, id, b, n, f)
+RAW(semop, int, (int id, struct sembuf *o, size_t n), SYS_semop, id, o, n)
+RAW(semtimedop, int, (int id, struct sembuf *o, size_t n, T), SYS_semtimedop, id, o, n, t)
+#undef S
+#undef T
+
+#define FIND(name) \
+        do { \
+                void *fn_ = dlsym ? dlsym(RTLD_NEXT, #name) : NULL; \
+                if (fn_) \
+                        memcpy(&libc.name, &fn_, sizeof fn_); \
+                else \
+                        libc.name = raw_##name; \
+        } while (0)
+
+static slowpath void find_all(void)
+{
+#define CALL(name) FIND(name);
         CALLS
 #undef CALL
+}
+
+#define LIBC(name) (*(unlikely(!libc.name) ? find_all() : (void)0, libc.name))
+
+/* Before anybody calls one from a signal handler. */
+__attribute__((constructor)) static void begin_early(void)
+{
+        find_all();
 }
 
 /* ---- around a call ---- */

@@ -25,7 +25,13 @@ struct m {
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */
         struct m  *idle_next;   /* lock: sched */
-        int        tid;         /* const after start */
+        int        tid;         /* atomic; const while the thread lives */
+        bool       ending;      /* only this thread: its locked goroutine has ended */
+
+        /* A thread of the program that is attached (lock.c). */
+        bool       guest;       /* const while attached */
+        uint32_t   attached;    /* only this thread: open calls of weir_thread_attach */
+        struct g   own;         /* its goroutine, which has no stack of ours */
         uint32_t   id;          /* const */
 
         /* Threads that wait for a processor of their own accord (bound.c). */

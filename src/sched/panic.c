@@ -246,6 +246,8 @@ _Noreturn void weir_go_exit(void)
 
         if (!g)
                 weir__panic("weir_go_exit: not on a goroutine; call it below weir_run");
+        if (self()->guest)
+                weir__panic("weir_go_exit: an attached thread ends by returning from its function");
         exit_on(g);
 }
 

@@ -99,7 +99,7 @@ struct g *weir__sched_pick(struct m *m)
 void weir__sched_park_begin(struct g *g, enum why why, const void *on)
 {
         check(load_relaxed(&g->state) == G_RUNNING);
-        store_relaxed(&g->why, (uint32_t)why);
+        store_relaxed(&g->why, (uint16_t)why);
         store_relaxed(&g->wait_on, on);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         store_release(&g->state, G_PARKED);
@@ -125,6 +125,10 @@ void weir__sched_park(struct g *g)
 
         check(m->p);
         count_in(&m->p->counters, parks, 1);
+        if (unlikely(g->locks)) {
+                weir__lock_wait(m, g);
+                return;
+        }
         next = weir__sched_pick(m);
         if (unlikely(next == g)) {                      /* readied before it left */
                 store_relaxed(&g->state, G_RUNNING);
@@ -140,6 +144,11 @@ void weir__sched_ready(struct g *g)
 
         check(load_acquire(&g->state) == G_PARKED);
         store_relaxed(&g->state, G_RUNNABLE);
+        if (unlikely(load_relaxed(&g->locks))) {
+                weir__count(readies, 1);
+                weir__bound_add(g->thread, false);
+                return;
+        }
         if (likely(m && m->p)) {
                 count_in(&m->p->counters, readies, 1);
                 weir__runq_next(m->p, g);
@@ -163,6 +172,10 @@ void weir_yield(void)
                 return;
         }
         count_in(&p->counters, yields, 1);
+        if (unlikely(g->locks)) {
+                weir__lock_yield(m, g);
+                return;
+        }
         store_relaxed(&g->state, G_RUNNABLE);
         weir__runq_put(p, g);
         next = weir__sched_pick(m);

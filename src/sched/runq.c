@@ -373,7 +373,8 @@ static struct glist global_detach(unsigned max)
                 return l;
         lock_take(&sched.lock);
         l.count = MIN(sched.global.count, sched.global.count / sched.nprocs + 1);
-        l.count = MIN(l.count, MIN(max, (unsigned)RUNQ_SIZE / 2));
+        l.count = MIN(l.count, max);
+        l.count = MIN(l.count, (unsigned)RUNQ_SIZE / 2);
         if (l.count) {
                 l.first = g = sched.global.first;
                 for (unsigned i = 1; i < l.count; i++)

@@ -69,7 +69,12 @@ _Noreturn void weir__sched_finish(struct g *g)
                 (void)weir__stack_return(&g->stack, (char *)__builtin_frame_address(0) - UNDER);
                 put_shared(g->stack.class, g, g);
         }
-        next = weir__sched_pick(m);
+        if (unlikely(g->locks)) {
+                m->ending = true;
+                next = NULL;
+        } else {
+                next = weir__sched_pick(m);
+        }
         weir__sched_switch(m, g, next ? next : &m->g0);
         weir__throw("goroutine %p ran after its end", (void *)g);
 }
@@ -80,6 +85,8 @@ void weir__sched_first_frame(void *arg)
         struct g *g = arg;
 
         san_arrived(g);
+        if (unlikely(g->locks))                         /* started so: this thread is its own now */
+                g->thread = self();
         weir__os_errno_set(0);
         g->fn(g->arg);
         if (g->after)
@@ -174,8 +181,14 @@ void weir__sched_check_args(size_t size)
         check_args(size, sched.stack_class);
 }
 
+uint64_t weir__sched_new_id(struct p *p)
+{
+        return new_id(p);
+}
+
 static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
-                  size_t stack_size, const char *name, void (*after)(void *), void *after_arg)
+                  size_t stack_size, const char *name, bool locked, void (*after)(void *),
+                  void *after_arg)
 {
         uint32_t  class = sched.stack_class;
         struct g *g;
@@ -213,6 +226,7 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
         store_relaxed(&g->no_preempt, 0);
+        store_relaxed(&g->locks, locked);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);
         store_relaxed(&g->id, new_id(p));
@@ -227,12 +241,12 @@ void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t
 {
         struct g *starter = weir__sched_need_g("weir_go");
 
-        spawn(self()->p, starter->id, fn, args, size, stack_size, name, after, after_arg);
+        spawn(self()->p, starter->id, fn, args, size, stack_size, name, false, after, after_arg);
 }
 
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
 {
-        spawn(self()->p, 0, fn, args, size, 0, NULL, NULL, NULL);
+        spawn(self()->p, 0, fn, args, size, 0, NULL, false, NULL, NULL);
 }
 
 /* The root goroutine, before any thread has a processor. */
@@ -260,8 +274,14 @@ void weir_go_copy(void (*entry)(void *), const void *args, size_t size, const we
 {
         if (!entry)
                 weir__panic("weir_go: the function is NULL");
-        if (opt && opt->locked_thread)
-                weir__panic("weir_go: locked_thread is not supported yet");
+        if (unlikely(opt && opt->locked_thread)) {
+                struct g *starter = weir__sched_need_g("weir_go");
+
+                spawn(self()->p, starter->id, entry, args, size, opt->stack_size, opt->name, true,
+                      NULL, NULL);
+                weir__count(threads_locked, 1);
+                return;
+        }
         weir__sched_spawn(entry, args, size, opt ? opt->stack_size : 0, opt ? opt->name : NULL,
                           NULL, NULL);
 }

@@ -160,6 +160,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         if (err < 0)
                 return err;
         inittrace("first thread started");
+        store_release(&sched.running, 1);
         weir__monitor_run();
         wait_for_others();
         inittrace("root function returned");

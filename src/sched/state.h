@@ -32,6 +32,9 @@ struct scheduler {
         uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
+        uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
+        uint32_t     guests;            /* atomic: attached threads */
+        struct m    *free_m;            /* lock: sched: of threads that ended, linked by idle_next */
 
         struct m_list bound;            /* lock: sched: they came back from a call (bound.c) */
         struct m_list hogs;             /* lock: sched: they were stopped */
@@ -47,6 +50,7 @@ struct scheduler {
         int64_t  poll_until;            /* atomic: when the blocked poller wakes by itself */
         int64_t  last_poll;             /* atomic */
 
+        uint32_t running;               /* atomic: the first thread was started */
         uint32_t monitor;               /* atomic, futex: raised to wake the monitor */
         uint32_t monitor_deep;          /* atomic: it sleeps until it is raised */
         uint32_t dump_wanted;           /* atomic: SIGQUIT asked */
@@ -83,8 +87,16 @@ void      weir__global_fetch(struct p *p, unsigned max);        /* all to p */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to);
 struct g *weir__sched_pick(struct m *m);        /* a local goroutine, or NULL: look wider */
 
+/* Threads that sleep or block with a goroutine of theirs: they serve no other. */
+static inline uint32_t weir__threads_held(void)
+{
+        return load_relaxed(&sched.blocked) + load_relaxed(&sched.bound.count) +
+               load_relaxed(&sched.hogs.count) + load_relaxed(&sched.locked_waiting) +
+               load_relaxed(&sched.guests);
+}
+
 /* ---- find.c ---- */
-_Noreturn void weir__sched_loop(struct m *m);
+void weir__sched_loop(struct m *m);             /* until a locked goroutine ended on this thread */
 void weir__sched_wake(void);                    /* a thread for an idle processor, if none looks */
 void weir__sched_wake_for(struct p *p);         /* after a ready or spawn on p */
 bool weir__sched_poll(int64_t ns, struct glist *ready);
@@ -95,6 +107,9 @@ void      weir__p_idle_put(struct p *p);        /* with the lock */
 void      weir__m_take_p(struct m *m, struct p *p);
 struct p *weir__m_drop_p(struct m *m);
 int       weir__m_give(struct p *p, bool spinning);     /* p to a sleeping or new thread */
+struct m *weir__m_new(void);                    /* NULL: no memory */
+void      weir__m_begin(struct m *m);           /* for the calling thread */
+void      weir__m_free(struct m *m);            /* its thread is ending */
 void      weir__m_hand(struct m *m, struct p *p);       /* p to m, which waits in m_sleep */
 void      weir__m_sleep(struct m *m);                   /* until somebody gives it a processor */
 
@@ -104,6 +119,11 @@ void weir__bound_add(struct m *m, bool hog);    /* for another thread that waits
 bool weir__bound_serve(struct m *m, bool hogs); /* gives m's processor to one that waits */
 struct m *weir__bound_get(bool hogs);           /* with the lock: who waited longest, or NULL */
 void weir__slice_start(struct p *p);            /* owner: a fresh budget */
+
+/* ---- lock.c ---- */
+void weir__p_release(struct p *p);              /* a processor that nobody has: to who needs it */
+void weir__lock_wait(struct m *m, struct g *g); /* a locked goroutine: until it was readied */
+void weir__lock_yield(struct m *m, struct g *g);
 
 /* ---- hold.c ---- */
 void weir__hold_init(void);
@@ -131,6 +151,7 @@ void weir__sched_first_frame(void *g);
 void weir__sched_run_root(void *root);
 _Noreturn void weir__sched_finish(struct g *g);         /* itself, its function is over */
 void weir__sched_note_use(struct g *g);                 /* itself, WEIR_DEBUG=stackuse */
+uint64_t weir__sched_new_id(struct p *p);
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- trim.c ---- */

@@ -54,6 +54,48 @@ struct p *weir__m_drop_p(struct m *m)
         return p;
 }
 
+/* ---- the record of a thread ---- */
+
+/* Records are never given back to the system: the monitor and dumps may still look at one. */
+struct m *weir__m_new(void)
+{
+        struct m *m;
+
+        lock_take(&sched.lock);
+        m = sched.free_m;
+        if (m)
+                sched.free_m = m->idle_next;
+        lock_drop(&sched.lock);
+        return m ? m : weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+}
+
+void weir__m_free(struct m *m)
+{
+        lock_take(&sched.lock);
+        m->idle_next = sched.free_m;
+        sched.free_m = m;
+        lock_drop(&sched.lock);
+}
+
+void weir__m_begin(struct m *m)
+{
+        weir__os_sigstack_install();
+        store_relaxed(&m->tid, weir__os_thread_id());
+        m->err = weir__os_errno_address();
+        m->p = NULL;
+        m->g = &m->g0;
+        m->g0.ctx.on_cpu = 1;
+        m->g0.ctx.flags = CTX_G0;
+        store_relaxed(&m->g0.state, G_RUNNING);
+#if WEIR_TSAN
+        m->g0.fiber = __tsan_get_current_fiber();
+#endif
+        store_relaxed(&m->ask, 0);
+        store_relaxed(&m->look, 0);
+        m->lost = m->stopped = m->ending = false;
+        weir__arch_set_self(m);
+}
+
 /* Life of a thread of the runtime. */
 static void thread_main(void *arg)
 {
@@ -63,25 +105,22 @@ static void thread_main(void *arg)
         weir__fmt(name, sizeof name, "weir-%u", m->id);
         weir__os_thread_name(name);
         weir__os_thread_precise_timers();
-        weir__os_sigstack_install();
         weir__os_thread_stack(&low, &high);
         m->g0.stack.low = low;
         m->g0.stack.high = high;
-        m->tid = weir__os_thread_id();
-#if WEIR_TSAN
-        m->g0.fiber = __tsan_get_current_fiber();
-#endif
-        m->err = weir__os_errno_address();
-        m->g = &m->g0;
-        m->g0.ctx.on_cpu = 1;
-        m->g0.ctx.flags = CTX_G0;
-        m->g0.state = G_RUNNING;
-        weir__arch_set_self(m);
+        m->guest = false;
+        weir__m_begin(m);
         if (m->next_p) {
                 weir__m_take_p(m, m->next_p);
                 m->next_p = NULL;
         }
         weir__sched_loop(m);
+        weir__counter_shared(COUNTER_threads_ended, 1);
+        weir__p_release(weir__m_drop_p(m));
+        weir__arch_set_self(NULL);
+        weir__os_sigstack_remove();
+        fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
+        weir__m_free(m);
 }
 
 static slowpath _Noreturn void too_many_threads(uint32_t n)
@@ -99,7 +138,7 @@ static slowpath _Noreturn void too_many_threads(uint32_t n)
 /* Starts a thread that begins with p. -errno: the system refuses, p stays the caller's. */
 static int start_thread(struct p *p, bool spinning)
 {
-        struct m *m = weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+        struct m *m = weir__m_new();
         uint32_t  n = fetch_add_relaxed(&sched.nthreads, 1);
         int       r = m ? 0 : -ENOMEM;
 
@@ -114,7 +153,7 @@ static int start_thread(struct p *p, bool spinning)
         if (r < 0) {
                 fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
                 if (m)
-                        weir__os_unmap(m, ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+                        weir__m_free(m);
         }
         return r;
 }

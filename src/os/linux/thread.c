@@ -80,6 +80,31 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
         return -r;
 }
 
+static pthread_key_t  exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static void         (*exit_fn)(void);   /* const after the first call */
+static int            exit_error;
+
+static void at_thread_exit(void *arg)
+{
+        (void)arg;
+        exit_fn();
+}
+
+static void make_exit_key(void)
+{
+        exit_error = pthread_key_create(&exit_key, at_thread_exit);
+}
+
+int weir__os_at_thread_exit(void (*fn)(void))
+{
+        store_relaxed(&exit_fn, fn);
+        (void)pthread_once(&exit_once, make_exit_key);
+        if (exit_error)
+                return -exit_error;
+        return -pthread_setspecific(exit_key, &exit_key);
+}
+
 int weir__os_thread_id(void)
 {
         return (int)syscall(SYS_gettid);

@@ -4,6 +4,7 @@
 #include "os/os.h"
 #include "sched/sched.h"
 #include <stdlib.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -309,4 +310,36 @@ WEIR_TEST_WITH(a_handler_without_an_alternate_stack_does_no_harm, .procs = 2)
                 sum = 0;
         }
         setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+}
+
+/* ---- threads of the program ---- */
+
+static int caught_there;
+
+static void *attached(void *arg)
+{
+        weir_panic_info info;
+
+        (void)arg;
+        if (weir_thread_attach() < 0)
+                return NULL;
+        for (int i = 0; i < 20; i++)
+                caught_there += weir_protect(read_bad, (void *)0x28, &info) == WEIR_EPANIC &&
+                                !strcmp(info.message, "SIGSEGV: nothing at address 0x28");
+        weir_thread_detach();
+        return NULL;
+}
+
+static void join(void *arg)
+{
+        pthread_join(*(pthread_t *)arg, NULL);
+}
+
+WEIR_TEST_WITH(an_attached_thread_catches_its_faults, .procs = 2)
+{
+        pthread_t t;
+
+        ck_assert_int_eq(pthread_create(&t, NULL, attached, NULL), 0);
+        weir_blocking(join, &t);
+        ck_assert_int_eq(caught_there, 20);
 }
