@@ -57,8 +57,8 @@ WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
 
 /* Unlocks m, which another goroutine may have locked.
  *
- * The memory of m must outlast every unlock that is under way: who unlocks may still look at it when
- * the next one has locked already.
+ * The memory of m must outlast every unlock that is under way: who unlocks may still look at it
+ * when the next one has locked already.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked; it stays as it is. */
 WEIR_API void weir_mutex_unlock(weir_mutex *m);

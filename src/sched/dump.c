@@ -101,7 +101,7 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
         return buf;
 }
 
-/* Whoever dumps at the same time waits, but not for ever: the holder may be the one that faulted. */
+/* Whoever dumps at the same time waits, but not for ever: the holder may be who faulted. */
 static void look_begin(struct look *l)
 {
         for (int i = 0; i < 2000 && !(l->mine = lock_try(&dump_lock)); i++)

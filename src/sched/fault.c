@@ -1,12 +1,12 @@
 /* Faults and the signals of a dump.
  *
- * What    SIGSEGV, SIGBUS, SIGFPE and SIGILL that an instruction of a goroutine caused become a panic
- *         at that instruction: the handler lets it go on in weir__panic_fault, on its own stack, and
- *         is over. In the guard of its stack the fault is an overflow; if somebody catches it, most
- *         of the guard is opened as room for the unwinding, until weir_protect closes it again.
- *         Everything else is passed on to who handled the signal before: faults of threads that run
- *         no goroutine, signals that somebody sent, and, if the program had a handler of its own
- *         before weir_run, faults that no weir_protect would catch.
+ * What    SIGSEGV, SIGBUS, SIGFPE and SIGILL that an instruction of a goroutine caused become a
+ *         panic at that instruction: the handler lets it go on in weir__panic_fault, on its own
+ *         stack, and is over. In the guard of its stack the fault is an overflow; if somebody
+ *         catches it, most of the guard is opened as room for the unwinding, until weir_protect
+ *         closes it again. Everything else is passed on to who handled the signal before: faults of
+ *         threads that run no goroutine, signals that somebody sent, and, if the program had a
+ *         handler of its own before weir_run, faults that no weir_protect would catch.
  *         A fault inside the runtime (a bad pointer given to weir_chan_send) cannot be caught: a
  *         lock may be held. It ends the program and says in which call.
  *         SIGQUIT asks the monitor for a dump. SIGURG makes a running thread note its registers for
@@ -14,8 +14,9 @@
  * Order   Handlers run on the thread's alternate stack and touch only what its thread owns, words
  *         that never change, and atomics.
  * Not     Looking at si_code: MADV_GUARD_INSTALL reports MAPERR, mprotect ACCERR; the address is
- *         the same. Unwinding inside the handler: cleanup handlers may park, and the alternate stack
- *         is the thread's. A handler for SIGABRT and others: nothing of ours to say about them. */
+ *         the same. Unwinding inside the handler: cleanup handlers may park, and the alternate
+ *         stack is the thread's. A handler for SIGABRT and others: nothing of ours to say about
+ *         them. */
 #include "sched/state.h"
 #include <unistd.h>
 
@@ -77,11 +78,11 @@ static const char *fault_text(const struct g *g)
 void weir__fault_message(const struct g *g, char *ret, size_t size)
 {
         if (g->spare_open)
-                weir__fmt(ret, size, "stack overflow: all of the %zu KiB stack is used, at address %p",
-                          ((size_t)1 << g->stack.class) / 1024, g->fault_addr);
+                weir__fmt(ret, size, "stack overflow: all of the %zu KiB stack is used, at address "
+                          "%p", ((size_t)1 << g->stack.class) / 1024, g->fault_addr);
         else if (g->fault_sig == SIGFPE || g->fault_sig == SIGILL)
                 weir__fmt(ret, size, "%s at %p", fault_text(g), g->fault_pc);
-        else if (g->fault_code == SI_KERNEL)            /* the processor does not tell the address */
+        else if (g->fault_code == SI_KERNEL)    /* the processor does not tell the address */
                 weir__fmt(ret, size, "SIGSEGV: an address that cannot be, at %p", g->fault_pc);
         else
                 weir__fmt(ret, size, "%s %p", fault_text(g), g->fault_addr);
@@ -89,8 +90,8 @@ void weir__fault_message(const struct g *g, char *ret, size_t size)
 
 /* ---- where it happened ---- */
 
-/* Whether the first code above libc's that the fault is in is the runtime's; then ret_name is the call
- * that the program made. The runtime runs nothing of the program with a lock held. */
+/* Whether the first code above libc's that the fault is in is the runtime's; then ret_name is the
+ * call that the program made. The runtime runs nothing of the program with a lock held. */
 static bool inside_runtime(const struct g *g, const struct regs *r, char *ret_name, size_t size)
 {
         enum { LOOK = 16 };
@@ -109,7 +110,7 @@ static bool inside_runtime(const struct g *g, const struct regs *r, char *ret_na
                         inside = true;
                         (void)weir__os_symbol_find(pc, ret_name, size, &offset);
                         if (!strncmp(ret_name, "weir_", 5) && ret_name[5] != '_')
-                                return true;            /* the public call; its caller is not ours */
+                                return true;    /* the public call; its caller is not ours */
                 } else if (inside || text != OS_TEXT_SYSTEM) {
                         return inside;
                 }
@@ -146,8 +147,9 @@ static bool had_handler(int sig)
                (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN);
 }
 
-/* An overflow that somebody catches: the guard is opened and the panic raised in it. Where the frame
- * that did not fit is so large that no room is left, or the guard is open already, it is fatal. */
+/* An overflow that somebody catches: the guard is opened and the panic raised in it. Where the
+ * frame that did not fit is so large that no room is left, or the guard is open already, it is
+ * fatal. */
 static void overflowed(struct g *g, void *context, uintptr_t sp)
 {
         uintptr_t low = (uintptr_t)g->stack.low;

@@ -52,8 +52,8 @@ enum why {
         WHY_COUNT
 };
 
-/* In ctx.flags. A switch looks at those of both sides with one branch; where one is set, it goes the
- * long way. */
+/* In ctx.flags. A switch looks at those of both sides with one branch; where one is set, it goes
+ * the long way. */
 enum {
         CTX_G0 = 1,             /* const: the thread's own context, no goroutine */
         CTX_CANARY = 2,         /* const: its stack has a canary, to be looked at when it leaves */

@@ -172,8 +172,8 @@ _Noreturn void weir__panic(const char *fmt, ...)
         vpanic(__builtin_return_address(0), fmt, ap);
 }
 
-/* Runs on the goroutine as if the instruction that faulted had called it. After an overflow there is
- * little stack here: the record of weir_protect holds the message, and no frame is large. */
+/* Runs on the goroutine as if the instruction that faulted had called it. After an overflow there
+ * is little stack here: the record of weir_protect holds the message, and no frame is large. */
 void weir__panic_fault(void *arg)
 {
         struct g      *g = arg;

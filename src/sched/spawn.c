@@ -37,8 +37,8 @@ static slowpath void spill(struct p *p)
         keep->next = NULL;
 }
 
-/* WEIR_DEBUG=stackuse=1: measures how deep the running goroutine went. The memory goes back, so that
- * the next one on this stack is measured for itself. */
+/* WEIR_DEBUG=stackuse=1: measures how deep the running goroutine went. The memory goes back, so
+ * that the next one on this stack is measured for itself. */
 slowpath void weir__sched_note_use(struct g *g)
 {
         weir__stack_note_use(load_relaxed(&g->fn), weir__stack_used(&g->stack), g->stack.class);
@@ -132,8 +132,8 @@ static slowpath struct g *get_other(struct p *p, uint32_t class)
                 return g;
         r = weir__stack_carve(class, &s);
         if (r == -ENOBUFS)
-                weir__panic("weir_go: another stack cannot be guarded (raise vm.max_map_count), and "
-                            "WEIR_DEBUG=guard=strict");
+                weir__panic("weir_go: another stack cannot be guarded (raise vm.max_map_count), "
+                            "and WEIR_DEBUG=guard=strict");
         if (r < 0)
                 weir__panic("weir_go: no address space for another stack of %zu KiB",
                             ((size_t)1 << class) / 1024);

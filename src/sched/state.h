@@ -155,8 +155,8 @@ uint64_t weir__sched_new_id(struct p *p);
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- trim.c ---- */
-/* Gives memory of stacks back, a bounded number of them; answers whether there is more to do, now or
- * soon. Called by the monitor in each round. */
+/* Gives memory of stacks back, a bounded number of them; answers whether there is more to do, now
+ * or soon. Called by the monitor in each round. */
 bool weir__trim_round(int64_t now, bool idle);
 void weir__trim_init(void);
 

@@ -1,22 +1,23 @@
 /* Memory of stacks that nobody needs goes back to the kernel.
  *
  * What    A stack keeps what it ever touched. Of a goroutine that is parked for a second, all below
- *         its frames is returned; of one that is dead and that nobody wants, all but its first page.
- *         One that ends with a stack of its own size gives it back itself (spawn.c).
- * Order   A parked goroutine may be readied and run at any moment, and must not find its stack going
- *         away. The monitor raises CTX_TRIM in the context, then reads on_cpu; the thread that
- *         switches to it stores on_cpu, then reads the flag, and waits if it is raised. Between the
- *         monitor's two steps lies a fence for all threads, one for a whole batch, so that those who
- *         switch need none: either they see the flag, or the monitor sees that they are there.
+ *         its frames is returned; of one that is dead and that nobody wants, all but its first
+ *         page. One that ends with a stack of its own size gives it back itself (spawn.c).
+ * Order   A parked goroutine may be readied and run at any moment, and must not find its stack
+ *         going away. The monitor raises CTX_TRIM in the context, then reads on_cpu; the thread
+ *         that switches to it stores on_cpu, then reads the flag, and waits if it is raised.
+ *         Between the monitor's two steps lies a fence for all threads, one for a whole batch, so
+ *         that those who switch need none: either they see the flag, or the monitor sees that they
+ *         are there.
  * States  dead goroutines: those of the processors' lists are hot and stay; of an idle processor's
  *         they go to the shared list. From there they come to `cold` when nobody took one of that
  *         class since the last round.
  * Cost    At most BUSY_NS in a round of 10 ms while goroutines run, IDLE_NS while none does. A
  *         parked goroutine is looked at once for each time it parks so long. In a process where
  *         nothing happens it ends with the first pass that finds nothing more to do.
- * Not     Returning at each end: most stacks are taken again at once, and a page that went costs 1.3
- *         us to come back. By the goroutine itself when it wakes: it is while it sleeps that the
- *         memory lies idle. */
+ * Not     Returning at each end: most stacks are taken again at once, and a page that went costs
+ *         1.3 us to come back. By the goroutine itself when it wakes: it is while it sleeps that
+ *         the memory lies idle. */
 #include "sched/state.h"
 
 enum {
@@ -34,7 +35,7 @@ static struct {
         bool                can_fence, parked_left, dead_left;
         int64_t             last, last_dead;
         struct stack_cursor at;
-        bool                young;              /* this pass met one that is not parked for long yet */
+        bool                young;      /* this pass met one that is not parked for long yet */
         uint32_t            taken[CLASSES];
 } trim;
 
@@ -49,8 +50,8 @@ static void trace(const char *what, const struct g *g, size_t bytes)
 
         if (!weir__debug.stacktrace || !bytes)
                 return;
-        weir__out_print(&o, "stack: returned %zu KiB of a %s goroutine's %zu (%llu)\n", bytes / 1024,
-                        what, ((size_t)1 << g->stack.class) / 1024,
+        weir__out_print(&o, "stack: returned %zu KiB of a %s goroutine's %zu (%llu)\n",
+                        bytes / 1024, what, ((size_t)1 << g->stack.class) / 1024,
                         (unsigned long long)load_relaxed(&g->id));
         weir__out_flush(&o);
 }
@@ -135,8 +136,8 @@ static void collect_idle(void)
         lock_drop(&sched.lock);
 }
 
-/* Takes some of a class that nobody took from since the last round, and keeps them from others while
- * their memory goes. */
+/* Takes some of a class that nobody took from since the last round, and keeps them from others
+ * while their memory goes. */
 static struct g *take_unwanted(uint32_t class)
 {
         struct g *list = NULL, *g;

@@ -7,7 +7,8 @@
  * Order   The exchange to done (release) pairs with the acquire load of the fast path.
  * Cost    Done: a load.
  * Not     A cleanup handler to mark it done when the function panics: it would make every program
- *         link the compiler's unwinder. The panic, or weir_go_exit, is held up and goes on after. */
+ *         link the compiler's unwinder. The panic, or weir_go_exit, is held up and goes on after.
+ *         */
 #include "sync/sync.h"
 #include <weir/go.h>
 

@@ -61,8 +61,8 @@ static void sort(void *)
         qsort(v, 3, sizeof v[0], compare);
 }
 
-// Clang knows no -fnon-call-exceptions: to it no plain store can unwind. The frames above are called
-// ones.
+// Clang knows no -fnon-call-exceptions: to it no plain store can unwind. The frames above are
+// called ones.
 #ifdef __clang__
 static void store(void *arg)
 {

@@ -1,5 +1,6 @@
 /* run: WEIR_DEBUG=stackuse=1 WEIR_PROCS=1 */
-/* WEIR_DEBUG=stackuse=1: how deep each entry function went, exactly, although stacks are used again. */
+/* WEIR_DEBUG=stackuse=1: how deep each entry function went, exactly, although stacks are used
+ * again. */
 #include <weir.h>
 
 static __attribute__((noinline)) int touch(void)

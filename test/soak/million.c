@@ -6,9 +6,9 @@
  * below is missed: so much resident memory for each, so long to make them, and so many mappings for
  * all their guards together.
  *
- * The kernel's pages are touched before, as many as it will take, held, and let go bit by bit outside
- * of the time that is taken: on a virtual machine, memory that was idle for some seconds has gone back
- * to the host, and fetching it is not what is measured. */
+ * The kernel's pages are touched before, as many as it will take, held, and let go bit by bit
+ * outside of the time that is taken: on a virtual machine, memory that was idle for some seconds
+ * has gone back to the host, and fetching it is not what is measured. */
 #include <weir.h>
 #include <inttypes.h>
 #include <stdlib.h>

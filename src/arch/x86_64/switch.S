@@ -108,11 +108,12 @@ weir__arch_entry:
         .cfi_endproc
         .size   weir__arch_entry, . - weir__arch_entry
 
-/* Where code goes on that a signal interrupted and that is to panic: rsp points to a struct regs with
- * the registers at the interruption, r12 and r13 are as above. The tables say: the caller's frame
- * ends at the rsp found there, each register is in its place there, and it is a signal frame, so that
- * its address is the interrupted one and not the one behind a call. The escapes are
- * DW_CFA_def_cfa_expression { rsp + 56, deref } and DW_CFA_expression { rsp + 8 * n } for n = 0..16. */
+/* Where code goes on that a signal interrupted and that is to panic: rsp points to a struct regs
+ * with the registers at the interruption, r12 and r13 are as above. The tables say: the caller's
+ * frame ends at the rsp found there, each register is in its place there, and it is a signal frame,
+ * so that its address is the interrupted one and not the one behind a call. The escapes are
+ * DW_CFA_def_cfa_expression { rsp + 56, deref } and DW_CFA_expression { rsp + 8 * n } for n =
+ * 0..16. */
         .globl  weir__arch_fault_entry
         .hidden weir__arch_fault_entry
         .type   weir__arch_fault_entry, @function

@@ -46,8 +46,8 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
         return 1;
 }
 
-/* Since glibc 2.35: finds an image without a lock, so that a thread may ask that faulted in the loader,
- * or while another holds its lock. */
+/* Since glibc 2.35: finds an image without a lock, so that a thread may ask that faulted in the
+ * loader, or while another holds its lock. */
 #pragma weak _dl_find_object
 
 bool weir__os_image_find(const void *pc, struct os_image *ret)
