@@ -217,17 +217,20 @@ static void on_quit(int sig, siginfo_t *info, void *context)
 static void on_look(int sig, siginfo_t *info, void *context)
 {
         struct m *m = self();
+        bool      ours = false;
 
         if (m)
                 owner_add(&m->interrupts, 1);
-        if (!m || load_acquire(&m->look) != 1) {        /* pairs with the release in dump.c */
-                if (!m || !weir__hold_asked(m, context))
-                        weir__os_signal_chain(sig, info, context, &old_urg);
-                return;
+        if (m && load_acquire(&m->look) == 1) {         /* pairs with the release in dump.c */
+                weir__arch_signal_regs(context, &m->look_regs);
+                m->look_g = m->g;
+                store_release(&m->look, 2);             /* pairs with the acquire in dump.c */
+                ours = true;
         }
-        weir__arch_signal_regs(context, &m->look_regs);
-        m->look_g = m->g;
-        store_release(&m->look, 2);                     /* pairs with the acquire in dump.c */
+        if (m && weir__hold_asked(m, context))          /* both may be meant by one signal */
+                ours = true;
+        if (!ours)
+                weir__os_signal_chain(sig, info, context, &old_urg);
 }
 
 void weir__fault_init(void)

@@ -339,10 +339,11 @@ bool weir__hold_watch(int64_t now)
                 blocked = (cpu - s->cpu) * 4 < now - s->since;
                 if (!wanted(p, now, blocked))
                         continue;
-                if (blocked)
-                        ask_for(m, s, ASK_BLOCKED);
-                else if (now - s->since >= weir__debug.slice * 1000000)
+                /* A slice of time has passed whether or not the system gave the thread a core. */
+                if (now - s->since >= weir__debug.slice * 1000000)
                         ask_for(m, s, ASK_COMPUTING);
+                else if (blocked)
+                        ask_for(m, s, ASK_BLOCKED);
                 soon = true;
         }
         return soon;

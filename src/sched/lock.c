@@ -105,11 +105,12 @@ static void detach(struct m *m)
         count_in(&m->p->counters, goroutines_finished, 1);
         store_relaxed(&m->own.id, 0);
         store_relaxed(&m->own.state, G_DEAD);
+        /* First: from here on this is a thread of the program, which may do anything. */
+        fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
+        fetch_sub_seq(&sched.guests, 1);
         weir__p_release(weir__m_drop_p(m));
         weir__arch_set_self(NULL);
         weir__os_sigstack_remove();
-        fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
-        fetch_sub_seq(&sched.guests, 1);
         weir__m_free(m);
 }
 
@@ -141,8 +142,6 @@ int weir_thread_attach(void)
         m = weir__m_new();
         if (!m)
                 return -ENOMEM;
-        fetch_add_relaxed(&sched.nthreads, 1);
-        fetch_add_seq(&sched.guests, 1);
         m->guest = true;
         m->attached = 1;
         g = &m->own;
@@ -161,6 +160,8 @@ int weir_thread_attach(void)
         m->g = g;
         store_relaxed(&g->state, G_RUNNABLE);
         weir__bound_wait(m);
+        fetch_add_relaxed(&sched.nthreads, 1);
+        fetch_add_seq(&sched.guests, 1);
         store_relaxed(&g->id, weir__sched_new_id(m->p));
         store_relaxed(&g->state, G_RUNNING);
         count_in(&m->p->counters, goroutines_started, 1);

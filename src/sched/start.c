@@ -156,11 +156,11 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         inittrace("processors made");
         if (!weir__sched_spawn_root(sched.procs[0], weir__sched_run_root, &r, ROOT_STACK))
                 return -ENOMEM;
+        store_release(&sched.running, 1);
         err = weir__m_give(sched.procs[0], false);
         if (err < 0)
                 return err;
         inittrace("first thread started");
-        store_release(&sched.running, 1);
         weir__monitor_run();
         wait_for_others();
         inittrace("root function returned");
