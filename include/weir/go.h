@@ -109,6 +109,15 @@ WEIR_API void weir_go_copy(void (*entry)(void *), const void *args, size_t size,
 
 /* ---- running ---- */
 
+/* Ends the calling goroutine, as if its function had returned.
+ *
+ * Unwinds all its frames and runs their cleanup handlers and C++ destructors, as weir_panic does;
+ * no weir_protect stops it. A wait group that waits for the goroutine is done. When the root calls
+ * it, the others go on and the program ends by exit(), or as a deadlock once none is left.
+ *
+ * Parks: no.  From: goroutine, also inside weir_blocking.  Fails: never.  Panics: never. */
+WEIR_API WEIR_NORETURN void weir_go_exit(void);
+
 /* Lets other goroutines that are ready run first.
  *
  * Parks: no, it stays ready.  From: goroutine.  Fails: never.  Panics: never. */
@@ -117,16 +126,17 @@ WEIR_API void weir_yield(void);
 /* Calls fn(arg), C code that will hold its thread, and gives the processor to others meanwhile.
  *
  * For a system call that cannot be polled or a library that waits by itself: with it, no other
- * goroutine has to wait until the thread is back. Without it they wait a little: the runtime notices
- * a goroutine that blocks its thread after one or two milliseconds and takes the processor from it.
+ * goroutine has to wait until the thread is back. Without it they wait a little: the runtime
+ * notices a goroutine that blocks its thread after one or two milliseconds and takes the processor
+ * from it.
  *
  * The runtime asks threads for that by a signal, SIGURG. Calls that any signal makes return early,
- * SA_RESTART or not, libweir provides in place of libc's: nanosleep, clock_nanosleep, usleep, sleep,
- * poll, ppoll, select, pselect, epoll_wait, epoll_pwait, pause, sigsuspend, sigtimedwait,
+ * SA_RESTART or not, libweir provides in place of libc's: nanosleep, clock_nanosleep, usleep,
+ * sleep, poll, ppoll, select, pselect, epoll_wait, epoll_pwait, pause, sigsuspend, sigtimedwait,
  * sigwaitinfo, recv, recvfrom, recvmsg, accept, accept4, msgrcv, msgsnd, semop, semtimedop. On a
- * goroutine they give the processor away if they are made in order to wait, and are not ended by the
- * runtime's signal; by others they are as ever. fn runs on the caller's stack and thread. Inside
- * it only the calls marked "any thread" work; the others panic.
+ * goroutine they give the processor away if they are made in order to wait, and are not ended by
+ * the runtime's signal; by others they are as ever. fn runs on the caller's stack and thread.
+ * Inside it only the calls marked "any thread" work; the others panic.
  *
  * Blocks: as long as fn runs, then parks until a processor is free.  From: goroutine.  Fails:
  * never. Panics: fn is NULL. */
@@ -161,10 +171,10 @@ WEIR_API void weir_thread_detach(void);
  * stopped however long it computes.
  *
  * Without them a goroutine that computes for 10 ms in the program's own text while others wait is
- * stopped where it stands, keeps its thread, and goes on when it is its turn again; one that is in a
- * call of a library by then goes on without a processor until its next call of weir. With them the
- * first does not happen: for code that must not be interrupted between two instructions, such as a
- * loop that times a device. Others wait meanwhile. Parking is allowed and changes nothing.
+ * stopped where it stands, keeps its thread, and goes on when it is its turn again; one that is in
+ * a call of a library by then goes on without a processor until its next call of weir. With them
+ * the first does not happen: for code that must not be interrupted between two instructions, such
+ * as a loop that times a device. Others wait meanwhile. Parking is allowed and changes nothing.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: enable without disable. */
 WEIR_API void weir_preempt_disable(void);
@@ -204,6 +214,15 @@ typedef struct weir_panic_info {
  * frames without unwind tables are passed over. Without a weir_protect on the goroutine, and on a
  * thread that runs none, the program prints the message and the goroutine's stack and ends with
  * status 2. The message is formatted as printf does, without a newline at its end.
+ *
+ * A handler on the way may panic itself: unwinding goes on from there, and the last panic is told;
+ * clang, however, makes it call abort. In C++ a destructor that unwinding runs may not (terminate),
+ * and `catch (...)` has to throw on.
+ *
+ * A fault of an instruction (SIGSEGV, SIGBUS, SIGFPE, SIGILL) and a stack overflow are panics as
+ * well, with the address in the message, unless they happen inside a call of weir. Locals that the
+ * frame with the fault keeps in registers may be out of date in its handlers if it was compiled
+ * without -fnon-call-exceptions, and handlers of that very frame may not run.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: it does. */
 WEIR_API WEIR_NORETURN void weir_panic(const char *fmt, ...) WEIR_PRINTF(1, 2);

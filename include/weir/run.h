@@ -5,8 +5,8 @@
  * defaults:
  *
  *   WEIR_PROCS       number of processors, that is goroutines running at the same moment
- *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all; system:
- *                    with the frames inside of weir
+ *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all; crash:
+ *                    all, and a core file; system: with the frames inside of weir
  *   WEIR_DEBUG       name=value,name=value; WEIR_DEBUG=help lists what there is
  *
  * SIGQUIT (^\ in a terminal) prints every goroutine and ends the program. A program whose
@@ -55,7 +55,8 @@ typedef struct weir_run_options {
  *
  * Blocks: the calling thread until root has returned.  From: a thread that is no goroutine.
  * Fails: -EALREADY (it ran before), -EINVAL (root is NULL, stack_size above 1 GiB), -EAGAIN or
- * -ENOMEM (no thread, no memory to start with), -EMFILE or -ENFILE (no descriptor for the poller).  Panics: never. */
+ * -ENOMEM (no thread, no memory to start with), -EMFILE or -ENFILE (no descriptor for the poller).
+ * Panics: never. */
 WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
                       const weir_run_options *opt);
 

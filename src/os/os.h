@@ -20,12 +20,28 @@
 void *weir__os_map(size_t size);
 void  weir__os_unmap(void *addr, size_t size);
 
-/* Makes [addr, addr + size) fault on any touch. Whole pages inside a weir__os_map.
- * Answers 0 or -errno; -ENOMEM: the process has used up its mappings. */
+/* Makes [addr, addr + size) fault on any touch, and forgets what was there, at no mapping of its
+ * own. Whole pages inside a weir__os_map. -EINVAL: the kernel cannot (Linux before 6.13). */
 int weir__os_guard(void *addr, size_t size);
+int weir__os_guard_remove(void *addr, size_t size);
 
-/* Whether guards cost no mapping each (MADV_GUARD_INSTALL, Linux 6.13 and later). */
-bool weir__os_guard_is_cheap(void);
+/* Denies any access to [addr, addr + size), or gives it back. What was there stays. Works
+ * everywhere, but each range denied takes two of the process's mappings. -ENOMEM: they are used
+ * up. */
+int weir__os_protect(void *addr, size_t size, bool deny);
+
+/* How many mappings a process may have. */
+uint64_t weir__os_mappings_max(void);
+
+/* The lowest page of [low, high), whole pages, that has memory under it; high: none has. Asks the
+ * kernel, and so does not touch any. */
+char *weir__os_lowest_resident(char *low, char *high);
+
+/* Makes every thread of the process that runs pass through a full fence, so that the others' side
+ * of a store-load pair needs none. False: not to be had (a kernel before 4.14, a sandbox).
+ * weir__os_fence_all_init once before. */
+bool weir__os_fence_all_init(void);
+bool weir__os_fence_all(void);
 
 /* Gives the memory under [addr, addr + size) back; it reads as zero afterwards. */
 void weir__os_forget(void *addr, size_t size);

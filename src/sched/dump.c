@@ -44,6 +44,13 @@ struct name {
 
 static struct name names[NAMES];                /* lock: dump_lock */
 
+/* A dump under way. One that could not have the lock, because another is being written or the fault
+ * came in the middle of one, looks names up in a place of its own. */
+struct look {
+        bool        mine;               /* holds dump_lock */
+        struct name own;
+};
+
 /* Turns a symbol into the name that the user wrote: weir_task and WEIR_MAIN put a function around
  * his, and compilers split functions and mark the parts. */
 void weir__dump_clean_name(char *name)
@@ -58,12 +65,14 @@ void weir__dump_clean_name(char *name)
                 memcpy(name, "WEIR_MAIN", sizeof "WEIR_MAIN");
 }
 
-static const struct name *look_up(const void *pc, bool lines)
+static const struct name *look_up(struct look *l, const void *pc, bool lines)
 {
-        struct name     *n = &names[((uintptr_t)pc * UINT64_C(0x9E3779B97F4A7C15)) >> 56];
+        struct name     *n = &l->own;
         weir_symbolizer *fn = load_acquire(&symbolizer);
         weir_symbol      with_line;
 
+        if (l->mine)
+                n = &names[((uintptr_t)pc * UINT64_C(0x9E3779B97F4A7C15)) >> 56];
         if (n->pc == pc)
                 return n;
         *n = (struct name){ .pc = pc };
@@ -92,6 +101,13 @@ const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size)
         return buf;
 }
 
+/* Whoever dumps at the same time waits, but not for ever: the holder may be who faulted. */
+static void look_begin(struct look *l)
+{
+        for (int i = 0; i < 2000 && !(l->mine = lock_try(&dump_lock)); i++)
+                weir__os_sleep(1000000);
+}
+
 /* ---- one stack ---- */
 
 static bool internal(const char *function)
@@ -106,7 +122,7 @@ static bool public_call(const char *function)
 
 /* The frame to begin with: the runtime's call that the program made, not what it does inside.
  * Answers how many frames to pass over. */
-static int frames_inside(const struct regs *regs, bool after_call, bool lines)
+static int frames_inside(struct look *l, const struct regs *regs, bool after_call, bool lines)
 {
         enum { LOOK = 12 };
         struct walk w;
@@ -114,7 +130,7 @@ static int frames_inside(const struct regs *regs, bool after_call, bool lines)
 
         weir__arch_walk_start(&w, regs, after_call);
         do {
-                const struct name *name = look_up(weir__arch_walk_pc(&w), lines);
+                const struct name *name = look_up(l, weir__arch_walk_pc(&w), lines);
 
                 if (name->known && public_call(name->sym.function))
                         return n;
@@ -163,11 +179,12 @@ static void print_frame(struct out *o, const struct name *n, const struct walk *
         weir__out_print(o, "\n");
 }
 
-static void print_stack(struct out *o, const struct regs *regs, bool after_call, const void *from)
+static void print_stack(struct out *o, struct look *l, const struct regs *regs, bool after_call,
+                        const void *from)
 {
         const char *level = getenv("WEIR_TRACEBACK");
         bool system = level && !strcmp(level, "system"), lines = lines_are_safe(regs, after_call);
-        int         skip = system || from ? 0 : frames_inside(regs, after_call, lines);
+        int         skip = system || from ? 0 : frames_inside(l, regs, after_call, lines);
         int         depth = stack_depth(regs, after_call), at = 0;
         struct walk w;
 
@@ -187,7 +204,7 @@ static void print_stack(struct out *o, const struct regs *regs, bool after_call,
                 if (from && (uintptr_t)from != w.regs.r[ARCH_PC])
                         continue;
                 from = NULL;
-                n = look_up(weir__arch_walk_pc(&w), lines);
+                n = look_up(l, weir__arch_walk_pc(&w), lines);
                 if (system || !n->known || !internal(n->sym.function))
                         print_frame(o, n, &w);
         } while (weir__arch_walk_next(&w));
@@ -242,9 +259,14 @@ static void print_foot(struct out *o, const struct g *g)
 
 void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from)
 {
+        struct look l = { 0 };
+
+        look_begin(&l);
         print_head(o, g, load_relaxed(&g->state));
-        print_stack(o, regs, after_call, from);
+        print_stack(o, &l, regs, after_call, from);
         print_foot(o, g);
+        if (l.mine)
+                lock_drop(&dump_lock);
 }
 
 /* ---- running ones: their thread answers ---- */
@@ -267,20 +289,27 @@ static bool ask(struct m *m)
         return exchange_acquire(&m->look, 0) == 2;      /* a late answer is for nobody */
 }
 
-static void dump_running(struct out *o, struct g *g)
+static void dump_running(struct out *o, struct look *l, struct g *g)
 {
         struct m *m = load_acquire(&g->m);              /* pairs with the release of the switch */
 
         if (m && ask(m) && m->look_g == g) {
-                print_stack(o, &m->look_regs, false, NULL);
+                print_stack(o, l, &m->look_regs, false, NULL);
                 return;
         }
         weir__out_print(o, "        (running; its thread did not answer)\n");
 }
 
+struct dump {
+        struct out *o;
+        struct look look;
+};
+
 static bool dump_one(void *head, void *arg)
 {
-        struct out *o = arg;
+        struct dump *d = arg;
+        struct out  *o = d->o;
+        struct look *l = &d->look;
         struct g   *g = head;
         uint64_t    id = load_relaxed(&g->id);
         uint32_t    switches = load_relaxed(&g->switches), state = load_acquire(&g->state);
@@ -292,13 +321,13 @@ static bool dump_one(void *head, void *arg)
         print_head(o, g, state);
         if (g == weir__sched_g()) {
                 weir__arch_capture(&r);
-                print_stack(o, &r, true, NULL);
+                print_stack(o, l, &r, true, NULL);
         } else if ((m = load_acquire(&g->stopped))) {   /* pairs with the release in hold.c */
-                print_stack(o, &m->stop_regs, false, NULL);
+                print_stack(o, l, &m->stop_regs, false, NULL);
         } else if (state == G_RUNNING || state == G_BLOCKED || load_relaxed(&g->locks)) {
-                dump_running(o, g);
+                dump_running(o, l, g);
         } else if (weir__arch_context_regs(&g->ctx, &r)) {
-                print_stack(o, &r, true, NULL);
+                print_stack(o, l, &r, true, NULL);
                 if (switches != load_relaxed(&g->switches) || id != load_relaxed(&g->id))
                         weir__out_print(o, "        (it ran on during the look)\n");
         }
@@ -309,16 +338,37 @@ static bool dump_one(void *head, void *arg)
 
 void weir__dump_all(struct out *o)
 {
-        /* Whoever dumps at the same time waits; a fault inside a dump goes on without it. */
-        bool mine = false;
+        struct dump d = { .o = o };
 
-        for (int i = 0; i < 2000 && !(mine = lock_try(&dump_lock)); i++)
-                weir__os_sleep(1000000);
-        weir__stack_each(dump_one, o);
+        look_begin(&d.look);
+        weir__stack_each(dump_one, &d);
         weir__hold_print(o);
+        if (weir__debug.stackuse)
+                weir__dump_stackuse(o);
         weir__out_flush(o);
-        if (mine)
+        if (d.look.mine)
                 lock_drop(&dump_lock);
+}
+
+static void print_use(void (*entry)(void *), size_t used, uint32_t class, uint64_t count, void *arg)
+{
+        struct out *o = arg;
+        char        name[128];
+        size_t      offset;
+
+        if (entry == weir__sched_run_root)
+                weir__fmt(name, sizeof name, "the root");
+        else if (weir__os_symbol_find((const void *)(uintptr_t)entry, name, sizeof name, &offset))
+                weir__dump_clean_name(name);
+        else
+                weir__fmt(name, sizeof name, "%p", (void *)(uintptr_t)entry);
+        weir__out_print(o, "stackuse: %s: %zu KiB of %zu at the deepest, %llu goroutines\n", name,
+                        used / 1024, ((size_t)1 << class) / 1024, (unsigned long long)count);
+}
+
+void weir__dump_stackuse(struct out *o)
+{
+        weir__stack_each_use(print_use, o);
 }
 
 void weir_dump(FILE *out)

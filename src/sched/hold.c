@@ -217,6 +217,7 @@ struct g *weir__sched_regain(const char *call)
         struct m *m = self();
 
         if (m && m->lost) {
+                int         keep = weir__os_errno_get();
                 struct hold h = m->hold;        /* from here on the handler may use it again */
                 struct p   *p;
 
@@ -231,6 +232,7 @@ struct g *weir__sched_regain(const char *call)
                 store_relaxed(&m->g->state, G_RUNNING);
                 count_in(&m->p->counters, held, h.ns);
                 file_hold(&h);
+                weir__os_errno_set(keep);       /* the wait for a processor was not the program's */
                 return m->g;
         }
         if (m && m->g != &m->g0)

@@ -17,37 +17,64 @@
 
 int64_t weir__sched_coarse;
 
-static slowpath void wait_until_left(const struct context *c)
+static slowpath struct g *wait_until_left(struct g *to)
 {
-        for (unsigned i = 0; load_acquire(&c->on_cpu); i++) {
+        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
                 if (i < 200)
                         weir__spin_pause();
                 else
                         weir__os_yield();
         }
+        return to;
+}
+
+/* What enters a stack: it is a goroutine's, and counts. */
+static inline void enter(struct m *m, struct g *to)
+{
+        check(load_relaxed(&to->state) == G_RUNNABLE);
+        store_relaxed(&to->state, G_RUNNING);
+        owner_add(&to->switches, 1);
+        count_in(&m->p->counters, switches, 1);
+}
+
+/* A switch with a flag on one side. Like wait_until_left it answers to, so that the usual way
+ * need not keep it over a call. */
+static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *to)
+{
+        if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
+                weir__fault_canary(from);
+        /* acquire: pairs with the release in trim.c, the memory is gone or it stays */
+        for (unsigned i = 0; load_acquire(&to->ctx.flags) & CTX_TRIM; i++) {
+                if (i < 200)
+                        weir__spin_pause();
+                else
+                        weir__os_yield();
+        }
+        if (!(load_relaxed(&to->ctx.flags) & CTX_G0))
+                enter(m, to);
+        return to;
 }
 
 /* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
  * on another thread: whoever needs the current m after this asks for it anew. */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to)
 {
-        bool dying = load_relaxed(&from->state) == G_DEAD;
-
         check(m->g == from);
         from->saved_errno = *m->err;
         if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
-                wait_until_left(&to->ctx);
+                to = wait_until_left(to);
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
         store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
-        if (to != &m->g0) {
-                check(load_relaxed(&to->state) == G_RUNNABLE);
-                store_relaxed(&to->state, G_RUNNING);
-                owner_add(&to->switches, 1);
-                count_in(&m->p->counters, switches, 1);
-        }
+        /* on_cpu is stored before the flag of a trim is read; the processor may still turn them
+         * around, trim.c makes up for that with a fence for all. */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (likely(!(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))))
+                enter(m, to);
+        else
+                to = enter_flagged(m, from, to);
         m->g = to;
-        san_leave(from, to, dying);
+        san_leave(from, to);
         weir__arch_switch(&from->ctx, &to->ctx);
         san_arrived(from);
         *self()->err = from->saved_errno;

@@ -112,8 +112,10 @@ void weir__sched_block_exit(void);
 /* The caller's mistake, found by the runtime; like weir_panic. */
 _Noreturn void weir__panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), __cold__));
 
-/* Goes on with a panic that weir_protect caught, to the next weir_protect. */
-_Noreturn void weir__panic_again(const struct weir_panic_info *info);
+/* weir_protect for a caller that has something to do and then goes on with what it held up: besides
+ * 0 and WEIR_EPANIC it answers 1 for a weir_go_exit. */
+int weir__panic_hold(void (*fn)(void *arg), void *arg, struct weir_panic_info *ret);
+_Noreturn void weir__panic_again(int held, const struct weir_panic_info *info);
 
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 

@@ -9,9 +9,10 @@
  * Cost    About 40 ns for start, run and end of an empty goroutine. */
 #include "sched/state.h"
 #include "sched/san.h"
+#include <errno.h>
 #include <weir/go.h>
 
-enum { ARGS_MAX = 64 * 1024, IDS = 64 };
+enum { ARGS_MAX = 64 * 1024, IDS = 64, UNDER = 4 * OS_PAGE };
 
 static uint64_t next_id;        /* atomic: ids given to processors, IDS at a time */
 
@@ -36,12 +37,22 @@ static slowpath void spill(struct p *p)
         keep->next = NULL;
 }
 
-static _Noreturn void finish(struct g *g)
+/* WEIR_DEBUG=stackuse=1: measures how deep the running goroutine went. The memory goes back, so
+ * that the next one on this stack is measured for itself. */
+slowpath void weir__sched_note_use(struct g *g)
+{
+        weir__stack_note_use(load_relaxed(&g->fn), weir__stack_used(&g->stack), g->stack.class);
+        (void)weir__stack_return(&g->stack, (char *)__builtin_frame_address(0) - UNDER);
+}
+
+_Noreturn void weir__sched_finish(struct g *g)
 {
         struct m *m = self();
         struct p *p;
         struct g *next;
 
+        if (unlikely(weir__debug.stackuse))
+                weir__sched_note_use(g);
         if (unlikely(!m->p))
                 weir__sched_regain("the end of a goroutine");
         p = m->p;
@@ -54,6 +65,8 @@ static _Noreturn void finish(struct g *g)
                 if (unlikely(++p->ndead == G_CACHE))
                         spill(p);
         } else {
+                /* Who asked for such a stack may have used it. Below this frame only the call. */
+                (void)weir__stack_return(&g->stack, (char *)__builtin_frame_address(0) - UNDER);
                 put_shared(g->stack.class, g, g);
         }
         if (unlikely(g->locks)) {
@@ -78,7 +91,7 @@ void weir__sched_first_frame(void *arg)
         g->fn(g->arg);
         if (g->after)
                 g->after(g->after_arg);
-        finish(g);
+        weir__sched_finish(g);
 }
 
 /* Takes some recycled goroutines of the class from the shared list, keeping all but one for p. */
@@ -87,8 +100,12 @@ static struct g *refill(struct p *p, uint32_t class)
         struct g *g;
 
         lock_take(&sched.lock);
+        sched.taken[class]++;
         g = sched.dead[class];
-        if (g) {
+        if (!g && sched.cold[class]) {
+                g = sched.cold[class];
+                store_relaxed(&sched.cold[class], g->next);
+        } else if (g) {
                 store_relaxed(&sched.dead[class], g->next);
                 while (class == sched.stack_class && p->ndead < G_CACHE / 2 && sched.dead[class]) {
                         struct g *more = sched.dead[class];
@@ -106,15 +123,23 @@ static struct g *refill(struct p *p, uint32_t class)
 static slowpath struct g *get_other(struct p *p, uint32_t class)
 {
         struct stack s;
-        struct g    *g = load_relaxed(&sched.dead[class]) ? refill(p, class) : NULL;
+        struct g    *g = NULL;
+        int          r;
 
+        if (load_relaxed(&sched.dead[class]) || load_relaxed(&sched.cold[class]))
+                g = refill(p, class);
         if (g)
                 return g;
-        if (!weir__stack_carve(class, &s))
+        r = weir__stack_carve(class, &s);
+        if (r == -ENOBUFS)
+                weir__panic("weir_go: another stack cannot be guarded (raise vm.max_map_count), "
+                            "and WEIR_DEBUG=guard=strict");
+        if (r < 0)
                 weir__panic("weir_go: no address space for another stack of %zu KiB",
                             ((size_t)1 << class) / 1024);
         g = (struct g *)(void *)s.high;         /* zero: fresh memory */
         g->stack = s;
+        g->ctx.flags = s.guard == STACK_CANARY ? CTX_CANARY : 0;
         return g;
 }
 

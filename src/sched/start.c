@@ -74,6 +74,8 @@ void weir__sched_run_root(void *arg)
         struct root *r = arg;
 
         sched.root_result = r->fn(r->argc, r->argv);
+        if (weir__debug.stackuse)
+                weir__sched_note_use(weir__sched_g());
         store_seq(&sched.stopping, 1);
         store_release(&sched.root_done, 1);
         weir__monitor_raise();
@@ -118,8 +120,10 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__gauge_set(GAUGE_runq, gauge_runq);
         weir__gauge_set(GAUGE_stacks_sys, weir__stack_sys);
         weir__gauge_set(GAUGE_stacks_unguarded, weir__stack_unguarded);
+        weir__gauge_set(GAUGE_stacks_returned, weir__stack_returned);
         weir__dump_init();
         weir__fault_init();
+        weir__trim_init();
         inittrace("processors made");
         lock_take(&sched.lock);
         p = weir__p_idle_get();
@@ -134,5 +138,11 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__monitor_run();
         wait_for_others();
         inittrace("root function returned");
+        if (weir__debug.stackuse) {
+                struct out o = { .fd = 2 };
+
+                weir__dump_stackuse(&o);
+                weir__out_flush(&o);
+        }
         return sched.root_result;
 }

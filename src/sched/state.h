@@ -28,6 +28,8 @@ struct scheduler {
         struct glist global;            /* lock: sched */
         uint32_t     nglobal;           /* atomic; lock: sched to write */
         struct g    *dead[33];          /* atomic; lock: sched to write: recycled goroutines */
+        struct g    *cold[33];          /* the same, memory of their stacks returned */
+        uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
         uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
@@ -56,6 +58,7 @@ struct scheduler {
         uint32_t monitor_deep;          /* atomic: it sleeps until it is raised */
         uint32_t dump_wanted;           /* atomic: SIGQUIT asked */
         uint32_t root_done;             /* atomic: the root function has returned */
+        uint32_t root_exited;           /* atomic: the root goroutine called weir_go_exit */
         int      root_result;           /* the root goroutine's, before root_done */
         int64_t  started_at;            /* const after start */
         int64_t  spin_ns;               /* const after start */
@@ -152,16 +155,34 @@ void weir__dump_all(struct out *o);
  * (NULL: none). */
 void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from);
 void weir__dump_init(void);
+void weir__dump_stackuse(struct out *o);
 void weir__dump_clean_name(char *name);         /* to what the user wrote */
 const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size);
 
 /* ---- spawn.c ---- */
 void weir__sched_first_frame(void *g);
 void weir__sched_run_root(void *root);
+_Noreturn void weir__sched_finish(struct g *g);         /* itself, its function is over */
+void weir__sched_note_use(struct g *g);                 /* itself, WEIR_DEBUG=stackuse */
 uint64_t weir__sched_new_id(struct p *p);
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
+/* ---- trim.c ---- */
+/* Gives memory of stacks back, a bounded number of them; answers whether there is more to do, now
+ * or soon. Called by the monitor in each round. */
+bool weir__trim_round(int64_t now, bool idle);
+void weir__trim_init(void);
+
+/* ---- panic.c ---- */
+/* Turns the fault noted in the running goroutine into a panic. Called by weir__arch_signal_call. */
+void weir__panic_fault(void *g);
+void weir__panic_die_once(void);                        /* the first comes back, others never */
+bool weir__panic_is_caught(const struct g *g);          /* a panic of g would be, by weir_protect */
+uintptr_t weir__panic_frame(const struct g *g);         /* where the unwinding of g stops first */
+
 /* ---- fault.c ---- */
+void weir__fault_message(const struct g *g, char *ret, size_t size);
 void weir__fault_init(void);
+_Noreturn void weir__fault_canary(struct g *g);         /* something was written below its stack */
 
 #endif

@@ -56,7 +56,8 @@ static void report_deadlock(void)
 {
         struct out o = { .fd = STDERR_FILENO };
 
-        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock\n\n");
+        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock%s\n\n",
+                        load_seq(&sched.root_exited) ? " (the root called weir_go_exit)" : "");
         weir__dump_all(&o);
         _exit(2);
 }
@@ -175,12 +176,13 @@ void weir__monitor_run(void)
 {
         int64_t  trace_every = weir__debug.schedtrace * 1000000, traced = weir__os_now();
         unsigned idle_rounds = 0;
+        bool     trimming = true;       /* stacks have memory that may go */
         uint64_t switches = 0;
         unsigned held_rounds = 0;       /* left of those in which it looks more often */
 
         while (!load_acquire(&sched.root_done)) {
                 uint32_t seen = load_seq(&sched.monitor);
-                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every;
+                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every && !trimming;
                 int64_t  now;
 
                 if (deep) {
@@ -212,6 +214,7 @@ void weir__monitor_run(void)
                 wake_for_timers(now);
                 poll_late(now);
                 weir__procs_follow(now);
+                trimming = weir__trim_round(now, weir__all_idle());
                 if (!weir__all_idle() || weir__counter_sum(COUNTER_switches) != switches) {
                         switches = weir__counter_sum(COUNTER_switches);
                         idle_rounds = 0;

@@ -90,6 +90,7 @@ void weir__m_begin(struct m *m)
         m->p = NULL;
         m->g = &m->g0;
         m->g0.ctx.on_cpu = 1;
+        m->g0.ctx.flags = CTX_G0;
         store_relaxed(&m->g0.state, G_RUNNING);
 #if WEIR_TSAN
         m->g0.fiber = __tsan_get_current_fiber();

@@ -5,6 +5,7 @@
  * fault handler may ask. */
 #include "os/os.h"
 #include "base/lock.h"
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -45,7 +46,8 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
         return 1;
 }
 
-/* Since glibc 2.35: finds an image without a lock. */
+/* Since glibc 2.35: finds an image without a lock, so that a thread may ask that faulted in the
+ * loader, or while another holds its lock. */
 #pragma weak _dl_find_object
 
 bool weir__os_image_find(const void *pc, struct os_image *ret)
@@ -56,7 +58,7 @@ bool weir__os_image_find(const void *pc, struct os_image *ret)
         struct dl_find_object o;
 
         if (_dl_find_object) {
-                if (_dl_find_object((void *)(uintptr_t)pc, &o) < 0)
+                if (_dl_find_object((void *)(uintptr_t)pc, &o) != 0)
                         return false;
                 *ret = (struct os_image){ .base = o.dlfo_link_map->l_addr,
                                           .path = o.dlfo_link_map->l_name,
@@ -168,7 +170,7 @@ struct file {
         size_t          str_size;
 };
 
-static struct lock files_lock = LOCK_INIT(symbols);
+static struct lock files_lock;         /* taken by try alone, also where a fault left a lock held */
 static struct file files[32];           /* lock: files_lock */
 static unsigned    nfiles;              /* lock: files_lock */
 
@@ -236,6 +238,20 @@ static const struct file *open_file(const char *path)
         return f;
 }
 
+/* The holder may be this very thread, when it faulted inside: then a name stays unknown. */
+static bool files_take(void)
+{
+        for (int i = 0; i < 200; i++) {
+                if (lock_try(&files_lock))
+                        return true;
+                if (i < 100)
+                        weir__os_yield();
+                else
+                        weir__os_sleep(1000000);
+        }
+        return false;
+}
+
 bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *ret_offset)
 {
         int                keep = weir__os_errno_get();
@@ -248,7 +264,10 @@ bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *r
         if (!size || !weir__os_image_find(pc, &image))
                 return false;
         at = (uintptr_t)pc - image.base;
-        lock_take(&files_lock);
+        if (!files_take()) {
+                weir__os_errno_set(keep);
+                return false;
+        }
         f = open_file(image.path);
         for (size_t i = 0; f && i < f->count; i++) {
                 const Elf64_Sym *s = &f->sym[i];

@@ -1,4 +1,5 @@
 /* Sleep, timers, the heap. */
+/* run: WEIR_DEBUG=asyncpreemptoff=1 */        /* it looks into its own processor */
 #include "check.h"
 #include "sched/state.h"
 #include "time/time.h"
