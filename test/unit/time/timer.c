@@ -1,5 +1,5 @@
-/* Sleep, timers, the heap. */
-/* run: WEIR_DEBUG=asyncpreemptoff=1 */        /* it looks into its own processor */
+/* Sleep, timers, the heap. Nobody takes the processor away: the tests look into it. */
+/* run: WEIR_DEBUG=asyncpreemptoff=1 */
 #include "check.h"
 #include "sched/state.h"
 #include "time/time.h"
