@@ -74,7 +74,7 @@ void weir__runq_put(struct p *p, struct g *g)
  * of stacks never go away, so the worst is a line fetched in vain. */
 static inline void prefetch_after(struct p *p, uint32_t head)
 {
-        uint32_t n = load_relaxed(&p->tail) - head;
+        uint32_t n = load_acquire(&p->tail) - head;     /* as for a thief: the monitor drains, too */
         char    *sp;
 
         if (n > 2)

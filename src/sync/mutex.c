@@ -71,7 +71,7 @@ static struct record *pop(struct mutex *m)
         r = m->last->next;
         if (r == m->last) {
                 m->last = NULL;
-                __atomic_fetch_and(&m->word, ~(uint32_t)WAITERS, __ATOMIC_RELAXED);
+                fetch_and_relaxed(&m->word, ~(uint32_t)WAITERS);
         } else {
                 m->last->next = r->next;
         }
@@ -199,7 +199,7 @@ slowpath void weir_mutex_unlock_slow_(weir_mutex *pub, uint32_t old)
         word_take(&m->list_lock);
         r = pop(m);
         if (!r) {                               /* the last waiter got it while we looked */
-                __atomic_fetch_and(&m->word, ~(uint32_t)WOKEN, __ATOMIC_RELAXED);
+                fetch_and_relaxed(&m->word, ~(uint32_t)WOKEN);
                 word_drop(&m->list_lock);
                 return;
         }
@@ -211,7 +211,7 @@ slowpath void weir_mutex_unlock_slow_(weir_mutex *pub, uint32_t old)
 void weir_mutex_unlock(weir_mutex *pub)
 {
         struct mutex *m = open_mutex(pub);
-        uint32_t      old = __atomic_fetch_sub(&m->word, LOCKED, __ATOMIC_RELEASE);
+        uint32_t      old = fetch_sub_release(&m->word, LOCKED);
 
         if (unlikely(old != LOCKED))
                 weir_mutex_unlock_slow_(pub, old);
