@@ -16,6 +16,7 @@
  *         publishes nothing. Loads do not read from the future.
  *         Plain accesses are reported by the compiler (-fsanitize=thread, with the functions below
  *         in place of the sanitizer's): two that are not ordered, one of them a write, are an error.
+ *         A thread that was cut off gets its core back: who runs on for long gives way.
  * States  RUN, YIELDED (it looks in vain: runs when nobody else can, or as a deviation), WAITING
  *         (runs when its condition holds), DONE. When none can run, those with a time limit go on;
  *         without any the scenario is stuck.
@@ -40,6 +41,7 @@ enum {
         T = MODEL_THREADS,
         LOCS = 192,             /* atomic words in one execution */
         HISTORY = 48,           /* stores of a word that can still be read */
+        STREAK = 300,           /* steps after which a thread that runs on gives way to the others */
         STEPS = 3000,           /* more: the threads wait for one another in loops */
         DEPTH = 2000,
         STACK = 64 * 1024,
@@ -116,7 +118,7 @@ struct shadow {
 /* Everything of the explorer is in one mapping, out of the way of the snapshot. */
 static struct explorer {
         const struct scenario *sc;
-        bool            running, failed, trace;
+        bool            running, failed, trace, asking;
         int             cur;
         unsigned        threads;
         struct thread   thread[T];
@@ -124,7 +126,7 @@ static struct explorer {
         jmp_buf         env;
 
         struct decision decision[DEPTH];
-        unsigned        depth, len, spent, steps;
+        unsigned        depth, len, spent, steps, streak;
         uint64_t        executions;
         bool            learned;
 
@@ -151,7 +153,13 @@ static struct explorer {
 extern struct site __start_model_sites[], __stop_model_sites[];
 extern char        __data_start[], _end[];
 
-static char  *snapshot;
+static char *snapshot;
+
+/* Whether threads are being explored; not so in constructors, setup and finish. */
+static bool running(void)
+{
+        return X && X->running;
+}
 
 /* ---- failing ---- */
 
@@ -222,9 +230,20 @@ static bool advance(void)
 
 /* ---- threads ---- */
 
+/* What a thread waits for is looked at by nobody in particular: no race can come of it. */
+static bool ask(bool (*ready)(void *), void *arg)
+{
+        bool yes;
+
+        X->asking = true;
+        yes = ready(arg);
+        X->asking = false;
+        return yes;
+}
+
 static bool can_run(const struct thread *t)
 {
-        return t->state == RUN || (t->state == WAITING && t->ready(t->arg));
+        return t->state == RUN || (t->state == WAITING && ask(t->ready, t->arg));
 }
 
 static void switch_to(int to)
@@ -236,6 +255,7 @@ static void switch_to(int to)
                 return;
         }
         X->cur = to;
+        X->streak = 0;
         X->thread[to].state = RUN;
         weir__arch_set_self(X->thread[to].self);
         weir__arch_switch(from < 0 ? &X->main : &X->thread[from].ctx, &X->thread[to].ctx);
@@ -278,6 +298,7 @@ static void next_thread(void)
                 say("nobody can run");
                 if (!X->sc->stuck)
                         model_fail("stuck: %u threads wait and nobody can wake them", n);
+                X->running = false;
                 X->sc->stuck();
         }
         weir__arch_switch(&X->thread[X->cur].ctx, &X->main);
@@ -292,7 +313,8 @@ static void point(bool shared)
 
         if (++X->steps > STEPS)
                 model_fail("no end after %d steps: threads wait for one another in loops", STEPS);
-        if (t->yielding) {
+        if (t->yielding || ++X->streak > STREAK) {
+                X->streak = 0;
                 t->yielding = false;
                 t->state = YIELDED;
                 next_thread();
@@ -310,7 +332,7 @@ static void point(bool shared)
 
 void model_yield(void)
 {
-        if (X->running)
+        if (running())
                 X->thread[X->cur].yielding = true;
 }
 
@@ -327,7 +349,7 @@ static bool wait_for(bool (*ready)(void *), void *arg, bool timed)
         struct thread *t = &X->thread[X->cur];
 
         point(true);
-        if (ready(arg))
+        if (ask(ready, arg))
                 return true;
         say("waits");
         t->ready = ready;
@@ -352,7 +374,7 @@ bool model_wait_timed(bool (*ready)(void *arg), void *arg)
 
 int model_self(void)
 {
-        return X->running ? X->cur : -1;
+        return running() ? X->cur : -1;
 }
 
 void model_set_self(void *m)
@@ -599,7 +621,7 @@ static void touch_range(const void *p, size_t size, bool write, bool atomic, con
 {
         uintptr_t at = (uintptr_t)p;
 
-        if (!X->running || X->failed)
+        if (!running() || X->failed || X->asking)
                 return;
         if (size < 4) {
                 touch(at, write, atomic, pc);
@@ -665,7 +687,7 @@ uint64_t model_load(const void *p, unsigned size, enum model_order o, const stru
         uint16_t       low, at;
         unsigned       n;
 
-        if (!X->running)
+        if (!running())
                 return peek(p, size);
         l = enter(p, size);
         c = clock_now();
@@ -688,7 +710,7 @@ void model_store(void *p, unsigned size, uint64_t v, enum model_order o, const s
 {
         struct loc *l;
 
-        if (!X->running) {
+        if (!running()) {
                 poke(p, size, v);
                 return;
         }
@@ -749,7 +771,7 @@ uint64_t model_rmw(void *p, unsigned size, enum model_rmw what, uint64_t v, enum
         uint64_t    old;
         struct loc *l;
 
-        if (!X->running) {
+        if (!running()) {
                 old = peek(p, size);
                 poke(p, size, apply(what, old, v, size));
                 return old;
@@ -779,7 +801,7 @@ bool model_cas(void *p, unsigned size, uint64_t *e, uint64_t v, enum model_order
         struct loc *l;
         uint64_t    old;
 
-        if (!X->running) {
+        if (!running()) {
                 old = peek(p, size);
                 if (old != *e) {
                         *e = old;
@@ -806,6 +828,8 @@ bool model_cas(void *p, unsigned size, uint64_t *e, uint64_t v, enum model_order
         }
         say("%s:%s from %llx to %llx", s->func, s->op, (unsigned long long)old,
             (unsigned long long)v);
+        if (s->mutation == MUTATE_TEAR)
+                point(true);
         read_write(l, MODEL_XCHG, v, o);
         return true;
 }

@@ -16,7 +16,8 @@ enum model_rmw { MODEL_XCHG, MODEL_ADD, MODEL_SUB, MODEL_OR, MODEL_AND };
  *
  *   RELAX   its order becomes relaxed; of a locked instruction also the fence goes
  *   SKIP    a store is not made
- *   TEAR    a read-modify-write becomes a load and a store, between which others may run
+ *   TEAR    a read-modify-write becomes a load and a store, between which others may run; of a
+ *           compare-exchange, what is compared may be gone when it writes
  *   BLIND   a compare-exchange does not compare
  *   FORCE   a load answers `value` whatever it reads: a check that is no longer there */
 enum model_mutation { MUTATE_NONE, MUTATE_RELAX, MUTATE_SKIP, MUTATE_TEAR, MUTATE_BLIND,

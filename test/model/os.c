@@ -13,7 +13,7 @@ struct model_os model_os;
 
 int64_t weir__os_now(void)
 {
-        return ++model_os.now;
+        return model_os.now += model_os.step ? model_os.step : 1;
 }
 
 void *weir__os_map(size_t size)

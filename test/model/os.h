@@ -6,6 +6,7 @@
 
 struct model_os {
         int64_t  now;
+        int64_t  step;          /* by which each look moves the clock; 0: by 1 */
         int64_t  poll_ns;       /* limit of the wait in the poller */
         int      in_poller;     /* threads there; not an atomic: only the explorer's turns write */
         bool     interrupted;
