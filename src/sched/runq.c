@@ -358,7 +358,8 @@ void weir__global_put_list(struct glist *l)
                 sched.global.first = l->first;
         sched.global.last = l->last;
         sched.global.count += l->count;
-        store_relaxed(&sched.nglobal, sched.global.count);
+        /* Locked: before whoever put this looks for spinning threads, see Order in find.c. */
+        store_seq(&sched.nglobal, sched.global.count);
         lock_drop(&sched.lock);
         *l = (struct glist){ 0 };
 }

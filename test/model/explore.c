@@ -1023,7 +1023,7 @@ static int explore_apart(const struct scenario *sc, const struct mutant *m, bool
         _exit(BROKEN);
 }
 
-static const char *const mutation_name[] = { "", "relaxed", "left out", "torn", "blind", "forced" };
+static const char *const mutation_name[] = { "", "relaxed", "skipped", "torn", "blind", "forced" };
 
 /* Answers whether it went as it must. */
 static bool judge(const struct scenario *sc, const struct mutant *m, bool verbose)
@@ -1052,6 +1052,21 @@ static bool judge(const struct scenario *sc, const struct mutant *m, bool verbos
         return r == BROKEN || (r > 128 && r != 128 + 14);
 }
 
+/* model-NAME try SCENARIO SITE MUTATION [VALUE] */
+static int try_mutant(const struct scenario *scenarios, size_t n, char **argv)
+{
+        struct mutant m = { .site = argv[3], .value = argv[5] ? strtoull(argv[5], NULL, 0) : 0 };
+
+        for (int i = 0; i < (int)(sizeof mutation_name / sizeof mutation_name[0]); i++)
+                if (!strcmp(argv[4], mutation_name[i]))
+                        m.what = (enum model_mutation)i;
+        for (size_t i = 0; i < n && m.what; i++)
+                if (!strcmp(scenarios[i].name, argv[2]))
+                        return !judge(&scenarios[i], &m, false);
+        fprintf(stderr, "no scenario %s, or no mutation %s\n", argv[2], argv[4]);
+        return 2;
+}
+
 int model_main(int argc, char **argv, const struct scenario *scenarios, size_t n)
 {
         bool        verbose = argc > 1 && !strcmp(argv[argc - 1], "-v"), good = true;
@@ -1067,6 +1082,8 @@ int model_main(int argc, char **argv, const struct scenario *scenarios, size_t n
                 perror("mmap");
                 return 2;
         }
+        if (only && !strcmp(only, "try") && argc >= 5)
+                return try_mutant(scenarios, n, argv);
         for (size_t i = 0; i < n; i++) {
                 const struct scenario *sc = &scenarios[i];
 

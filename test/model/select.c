@@ -176,7 +176,7 @@ int main(int argc, char **argv)
                 { .name = "select/mutual", .setup = setup_mutual, .finish = all_or_one_left,
                   .stuck = one_left, .bound = 3, .thread = { left, right, try_a },
                   .mutants = {
-                          { "weir__waitq_take:cas_seq(&w->select->winner)", MUTATE_BLIND },
+                          { "lock_take:cas_acquire(&l->word)", MUTATE_BLIND },
                           { "lock_drop:store_release(&l->word)", MUTATE_RELAX } } },
                 { .name = "select/timeout", .setup = make, .finish = one_of_two, .bound = 3,
                   .thread = { receive_or_time_out, try_send_a, run_timers },

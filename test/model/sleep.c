@@ -16,11 +16,12 @@ static struct g  g[2];
 static int       an_errno[MS];
 static uint32_t  parked;        /* atomic: what to ready */
 static int       ran;           /* of the goroutine that runs, one after the other */
+static int       wanted;        /* how many are to run */
 
 static void finish_run(void)
 {
-        ran++;
-        store_seq(&sched.stopping, 1);
+        if (++ran == wanted)
+                store_seq(&sched.stopping, 1);
 }
 
 static _Noreturn void end(struct g *me)
@@ -41,6 +42,7 @@ static void start(struct g *new, void (*fn)(void *), uint32_t state)
 
 static void make(void)
 {
+        wanted = 1;
         for (int i = 0; i < MS; i++) {
                 p[i] = model_alloc(sizeof *p[i]);
                 p[i]->state = P_RUNNING;
@@ -87,7 +89,26 @@ static void ready_it(void)
 
 static void it_ran(void)
 {
-        must(ran == 1);
+        must(ran == wanted);
+}
+
+/* ---- two from outside, and one thread for two processors: it must not go to sleep over either ---- */
+
+static void make_two_for_one(void)
+{
+        make();
+        wanted = 2;
+        start(&g[0], run_and_end, G_PARKED);
+        start(&g[1], run_and_end, G_PARKED);
+        sched.nthreads = 1;
+        sched.start_again = INT64_MAX;
+        weir__p_idle_put(p[1]);
+        model_set_self_of(1, NULL);
+}
+
+static void ready_second(void)
+{
+        weir__sched_ready(&g[1]);
 }
 
 /* ---- parks while another one readies it ---- */
@@ -154,10 +175,21 @@ int main(int argc, char **argv)
                 { .name = "sleep/outside", .setup = make_parked, .stuck = it_ran, .finish = it_ran,
                   .bound = 2, .thread = { work, work, ready_it },
                   .mutants = {
-                          { "weir__sched_wake:load_seq(&sched.nidle)", MUTATE_FORCE, 0 } } },
+                          { "weir__sched_wake:load_seq(&sched.nidle)", MUTATE_FORCE, 0 },
+                          { "weir__m_sleep:load_acquire(&m->wake)", MUTATE_RELAX },
+                          { "weir__m_give:store_release(&m->wake)", MUTATE_RELAX } } },
+                { .name = "sleep/one", .setup = make_two_for_one, .stuck = it_ran,
+                  .finish = it_ran, .bound = 3, .thread = { work, ready_it, ready_second },
+                  .mutants = {
+                          { "work_somewhere:load_seq(&sched.nglobal)", MUTATE_FORCE, 0 },
+                          { "weir__global_put_list:store_seq(&sched.nglobal)", MUTATE_RELAX },
+                          { "weir__sched_wake:load_seq(&sched.nglobal)", MUTATE_FORCE, 0 },
+                          { "weir__sched_wake:load_seq(&sched.poller)", MUTATE_FORCE, 0 } } },
                 { .name = "sleep/park", .setup = make_parking, .stuck = it_ran, .finish = it_ran,
                   .bound = 2, .thread = { work, work, ready_when_parked },
                   .mutants = {
+                          { "weir__arch_switch:store_release(on_cpu)", MUTATE_RELAX },
+                          { "weir__sched_switch:load_acquire(&to->ctx.on_cpu)", MUTATE_RELAX },
                           { "weir__sched_switch:load_acquire(&to->ctx.on_cpu)", MUTATE_FORCE, 0 } } },
                 { .name = "sleep/pair", .setup = make_pair, .stuck = it_ran, .finish = it_ran,
                   .bound = 2, .thread = { work, work },
@@ -167,7 +199,8 @@ int main(int argc, char **argv)
                   .bound = 2, .thread = { work, work },
                   .mutants = {
                           { "weir__sched_timer_earlier:load_seq(&sched.poller)", MUTATE_FORCE,
-                            0 } } },
+                            0 },
+                          { "wait_in_poller:store_seq(&sched.poll_until)", MUTATE_RELAX } } },
         };
 
         return model_main(argc, argv, all, COUNT(all));
