@@ -63,6 +63,7 @@ static void report_deadlock(void)
 
         weir__out_print(&o, "fatal: all goroutines are asleep: deadlock\n\n");
         weir__dump_all(&o);
+        weir__dump_waits(&o);
         _exit(2);
 }
 
