@@ -409,6 +409,25 @@ static struct g *find(struct m *m)
         return NULL;
 }
 
+/* WEIR_DEBUG=migrate: a goroutine that parked on this thread is left to another one, for some
+ * milliseconds at most: the others may all be in blocking calls. */
+static slowpath bool leave_to_others(struct m *m, struct g *g)
+{
+        struct glist l = { 0 };
+
+        if (sched.nprocs == 1 || g->parked_on != m->id + 1 || g->refused++ == 500) {
+                g->parked_on = 0;
+                return false;
+        }
+        if (m->spinning)
+                stop_spinning(m);
+        weir__glist_push(&l, g);
+        weir__global_put_list(&l);
+        weir__sched_wake();
+        weir__os_sleep(10 * 1000);
+        return true;
+}
+
 void weir__sched_loop(struct m *m)
 {
         struct g *g;
@@ -423,7 +442,7 @@ void weir__sched_loop(struct m *m)
                         continue;
                 }
                 g = find(m);
-                if (!g)
+                if (!g || (unlikely(weir__debug.migrate) && leave_to_others(m, g)))
                         continue;
                 if (m->spinning) {
                         stop_spinning(m);
