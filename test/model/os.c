@@ -257,3 +257,24 @@ const char *weir_error_name(int err)
         (void)err;
         return "";
 }
+
+void weir__os_sigstack_remove(void)
+{
+}
+
+struct g *weir__sched_regain(const char *call)
+{
+        model_fail("%s: a thread without a processor", call);
+}
+
+int weir__os_at_thread_exit(void (*fn)(void))
+{
+        (void)fn;
+        return 0;
+}
+
+uint64_t weir__sched_new_id(struct p *p)
+{
+        (void)p;
+        return 1;
+}

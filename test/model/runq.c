@@ -132,6 +132,22 @@ static void deque_owner(void)
         get();
 }
 
+/* ---- the deque grows under the thieves ---- */
+
+static void grow_setup(void)
+{
+        make();
+        for (int i = 0; i < SPAWNED_FIRST; i++)
+                put_spawned(i);
+}
+
+static void grow_owner(void)
+{
+        put_spawned(SPAWNED_FIRST);
+        get();
+        put_spawned(SPAWNED_FIRST + 1);
+}
+
 /* ---- a full ring ---- */
 
 static void full_setup(void)
@@ -264,7 +280,12 @@ int main(int argc, char **argv)
                           { "pop_spawned:exchange_seq(&p->spawned.bottom)", MUTATE_RELAX },
                           { "pop_spawned:cas_seq(&p->spawned.top)", MUTATE_BLIND },
                           { "steal_spawned:cas_seq(&p->spawned.top)", MUTATE_BLIND },
-                          { "steal_spawned:load_seq(&p->spawned.bottom)", MUTATE_RELAX } } },
+                          { "peek_spawned:load_seq(&p->spawned.bottom)", MUTATE_RELAX } } },
+                { .name = "runq/grow", .setup = grow_setup, .finish = all_taken_once, .bound = 3,
+                  .thread = { grow_owner, thief_1, thief_2 },
+                  .mutants = {
+                          { "grow_spawned:store_release(&p->spawned.slots)", MUTATE_RELAX },
+                          { "steal_spawned:cas_seq(&p->spawned.top)", MUTATE_BLIND } } },
                 { .name = "runq/full", .setup = full_setup, .finish = all_taken_once, .bound = 3,
                   .thread = { full_owner, thief_1, thief_2 },
                   .mutants = { { "overflow:cas_seq(&p->head)", MUTATE_BLIND } } },

@@ -177,7 +177,7 @@ int main(int argc, char **argv)
                   .mutants = {
                           { "weir__sched_wake:load_seq(&sched.nidle)", MUTATE_FORCE, 0 },
                           { "weir__m_sleep:load_acquire(&m->wake)", MUTATE_RELAX },
-                          { "weir__m_give:store_release(&m->wake)", MUTATE_RELAX } } },
+                          { "weir__m_hand:store_release(&m->wake)", MUTATE_RELAX } } },
                 { .name = "sleep/one", .setup = make_two_for_one, .stuck = it_ran,
                   .finish = it_ran, .bound = 3, .thread = { work, ready_it, ready_second },
                   .mutants = {
