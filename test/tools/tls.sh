@@ -11,7 +11,8 @@ top=$(realpath "$1")
 . "$(dirname "$0")/../shell.sh"
 [ $# = 1 ] && run_all "$top"
 
-flags=(-std=gnu11 -D_GNU_SOURCE -DWEIR_CHECK=0 -fvisibility=hidden -fexceptions -w
+# Without jump tables, whose jumps the analysis must take for jumps to anywhere.
+flags=(-fno-jump-tables -std=gnu11 -D_GNU_SOURCE -DWEIR_CHECK=0 -fvisibility=hidden -fexceptions -w
         "-I$top/include" "-I$top/src")
 sources=("$top"/src/*/*.c "$top"/src/os/linux/*.c "$top"/src/arch/x86_64/*.[cS])
 
