@@ -13,6 +13,7 @@ endif()
 install(TARGETS ${targets} EXPORT weir ARCHIVE LIBRARY)
 install(TARGETS weir_command RUNTIME)
 install(FILES include/weir.h TYPE INCLUDE)
+install(FILES tools/gdb/weir-gdb.py DESTINATION "${CMAKE_INSTALL_DATADIR}/weir")
 install(DIRECTORY include/weir TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE README.md CHANGES.md TYPE DOC OPTIONAL)
 

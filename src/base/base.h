@@ -28,6 +28,10 @@
 #define WEIR_TSAN 1
 #endif
 #endif
+/* A model test (test/model) has plain accesses reported by the same means, and no fibers. */
+#ifdef WEIR_MODEL
+#undef WEIR_TSAN
+#endif
 #ifndef WEIR_ASAN
 #define WEIR_ASAN 0
 #endif

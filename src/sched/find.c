@@ -8,7 +8,7 @@
  *         spins in turn; it wakes the next when it finds something. So work spreads one thread at
  *         a time, and a burst of a thousand readies makes one wake.
  * Order   "Put work, then look for spinners" against "stop spinning, then look for work": the put
- *         side is a locked exchange for runnext; for the ring and the deque it is a plain store, so
+ *         side is a locked exchange for runnext and for the global queue's count; for the ring and the deque it is a plain store, so
  *         the load of `spinning` may pass it, and a thread may go to sleep over that work. Its
  *         owner still has it, and the monitor looks at every queue while a processor is idle
  *         (sysmon.c): it is then late by some microseconds, not lost. The last look in go_idle() is
@@ -144,7 +144,9 @@ void weir__sched_wake(void)
                 return;
         }
         fetch_sub_seq(&sched.spinning, 1);
-        if (poller) {
+        /* Who put work in the meantime took this thread for one that looks. (Test model/sleep found
+         * the last thread in the poller and the work in the global queue.) */
+        if (poller || (load_seq(&sched.nglobal) && load_seq(&sched.poller) == POLLER_BLOCKED)) {
                 weir__os_poll_interrupt();
                 weir__counter_shared(COUNTER_thread_wakes, 1);
         }
@@ -425,6 +427,25 @@ static struct g *find(struct m *m)
         return NULL;
 }
 
+/* WEIR_DEBUG=migrate: a goroutine that parked on this thread is left to another one, for some
+ * milliseconds at most: the others may all be in blocking calls. */
+static slowpath bool leave_to_others(struct m *m, struct g *g)
+{
+        struct glist l = { 0 };
+
+        if (sched.nprocs == 1 || g->parked_on != m->id + 1 || g->refused++ == 500) {
+                g->parked_on = 0;
+                return false;
+        }
+        if (m->spinning)
+                stop_spinning(m);
+        weir__glist_push(&l, g);
+        weir__global_put_list(&l);
+        weir__sched_wake();
+        weir__os_sleep(10 * 1000);
+        return true;
+}
+
 void weir__sched_loop(struct m *m)
 {
         struct g *g;
@@ -439,7 +460,7 @@ void weir__sched_loop(struct m *m)
                         continue;
                 }
                 g = find(m);
-                if (!g)
+                if (!g || (unlikely(weir__debug.migrate) && leave_to_others(m, g)))
                         continue;
                 if (m->spinning) {
                         stop_spinning(m);

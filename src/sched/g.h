@@ -96,6 +96,9 @@ struct g {
         struct m       *thread;         /* while locks is not 0: the thread it stays on */
         struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
         uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
+        uint32_t        parked_on;      /* only itself, then who dequeued it: m->id + 1 of its thread
+                                         * at the last park, with WEIR_DEBUG=migrate */
+        uint32_t        refused;        /* who dequeued it: how often that thread let it pass */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */
 #endif

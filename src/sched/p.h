@@ -6,9 +6,13 @@
 #include "base/lock.h"
 #include "sched/g.h"
 
+#ifndef WEIR_RUNQ_SIZE
+#define WEIR_RUNQ_SIZE 256      /* model tests take 4 */
+#endif
+
 enum {
-        RUNQ_SIZE = 256,
-        SPAWNED_FIRST = 256,    /* slots of the deque of started goroutines, at first ... */
+        RUNQ_SIZE = WEIR_RUNQ_SIZE,
+        SPAWNED_FIRST = WEIR_RUNQ_SIZE, /* slots of the deque of started goroutines, at first ... */
         SPAWNED_MAX = 1 << 16,  /* ... and at most */
         PROCS_MAX = 1024,
         SLICE = 61,             /* switches between two looks at what is not local, at most */

@@ -102,6 +102,10 @@ void weir__sched_park_begin(struct g *g, enum why why, const void *on)
         store_relaxed(&g->why, (uint16_t)why);
         store_relaxed(&g->wait_on, on);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
+        if (unlikely(weir__debug.migrate)) {
+                g->parked_on = self()->id + 1;
+                g->refused = 0;
+        }
         store_release(&g->state, G_PARKED);
 }
 
@@ -130,6 +134,10 @@ void weir__sched_park(struct g *g)
                 weir__lock_wait(m, g);
                 return;
         }
+        if (unlikely(weir__debug.migrate)) {
+                weir__sched_switch(m, g, &m->g0);       /* the loop looks at who it is */
+                return;
+        }
         next = weir__sched_pick(m);
         if (unlikely(next == g)) {                      /* readied before it left */
                 store_relaxed(&g->state, G_RUNNING);
@@ -150,7 +158,7 @@ void weir__sched_ready(struct g *g)
                 weir__bound_add(g->thread, false);
                 return;
         }
-        if (likely(m && m->p)) {
+        if (likely(m && m->p && !weir__debug.migrate)) {
                 count_in(&m->p->counters, readies, 1);
                 weir__runq_next(m->p, g);
                 weir__sched_wake_for(m->p);

@@ -74,7 +74,7 @@ void weir__runq_put(struct p *p, struct g *g)
  * of stacks never go away, so the worst is a line fetched in vain. */
 static inline void prefetch_after(struct p *p, uint32_t head)
 {
-        uint32_t n = load_relaxed(&p->tail) - head;
+        uint32_t n = load_acquire(&p->tail) - head;     /* as for a thief: the monitor drains, too */
         char    *sp;
 
         if (n > 2)
@@ -358,7 +358,8 @@ void weir__global_put_list(struct glist *l)
                 sched.global.first = l->first;
         sched.global.last = l->last;
         sched.global.count += l->count;
-        store_relaxed(&sched.nglobal, sched.global.count);
+        /* Locked: before whoever put this looks for spinning threads, see Order in find.c. */
+        store_seq(&sched.nglobal, sched.global.count);
         lock_drop(&sched.lock);
         *l = (struct glist){ 0 };
 }

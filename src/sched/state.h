@@ -151,6 +151,7 @@ void weir__monitor_raise(void);                 /* any thread, signal handlers *
 
 /* ---- dump.c ---- */
 void weir__dump_all(struct out *o);
+void weir__dump_waits(struct out *o);           /* objects, and who waits for each */
 /* One goroutine from its registers; the frames before the one that returns to from are left out
  * (NULL: none). */
 void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from);

@@ -59,6 +59,7 @@ static void report_deadlock(void)
         weir__out_print(&o, "fatal: all goroutines are asleep: deadlock%s\n\n",
                         load_seq(&sched.root_exited) ? " (the root called weir_go_exit)" : "");
         weir__dump_all(&o);
+        weir__dump_waits(&o);
         _exit(2);
 }
 

@@ -74,7 +74,7 @@ static struct record *pop(struct mutex *m)
         r = m->last->next;
         if (r == m->last) {
                 m->last = NULL;
-                __atomic_fetch_and(&m->word, ~(uint32_t)WAITERS, __ATOMIC_RELAXED);
+                fetch_and_relaxed(&m->word, ~(uint32_t)WAITERS);
         } else {
                 m->last->next = r->next;
         }
@@ -201,7 +201,7 @@ static slowpath void unlock_slow(struct mutex *m, uint32_t old)
         word_take(&m->list_lock);
         r = pop(m);
         if (!r) {                               /* the last waiter got it while we looked */
-                __atomic_fetch_and(&m->word, ~(uint32_t)WOKEN, __ATOMIC_RELAXED);
+                fetch_and_relaxed(&m->word, ~(uint32_t)WOKEN);
                 word_drop(&m->list_lock);
                 return;
         }
