@@ -29,6 +29,37 @@ uint64_t weir__counter_sum(enum counter c)
         return sum;
 }
 
+void weir__histogram_add(struct counters *block, enum histogram h, int64_t ns)
+{
+        uint64_t u = (uint64_t)MAX(ns, INT64_C(0));
+        int      bits = u ? 64 - __builtin_clzll(u) : 0;        /* below 2^bits */
+        int      i = MAX(bits - HISTOGRAM_FIRST, 0);
+
+        owner_add(&block->bucket[h][MIN(i, HISTOGRAM_BUCKETS - 1)], 1);
+        owner_add(&block->sum[h], u);
+}
+
+static void write_histogram(FILE *out, const char *name, enum histogram h, const char *help)
+{
+        uint64_t count = 0, sum = 0;
+
+        fprintf(out, "# HELP weir_%s_seconds %s\n# TYPE weir_%s_seconds histogram\n", name, help, name);
+        for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+                for (struct counters *b = load_acquire(&blocks); b; b = b->next)
+                        count += load_relaxed(&b->bucket[h][i]);
+                if (i < HISTOGRAM_BUCKETS - 1)
+                        fprintf(out, "weir_%s_seconds_bucket{le=\"%.9g\"} %llu\n", name,
+                                (double)(UINT64_C(1) << (i + HISTOGRAM_FIRST)) * 1e-9,
+                                (unsigned long long)count);
+        }
+        for (struct counters *b = load_acquire(&blocks); b; b = b->next)
+                sum += load_relaxed(&b->sum[h]);
+        fprintf(out, "weir_%s_seconds_bucket{le=\"+Inf\"} %llu\nweir_%s_seconds_sum %.9f\n"
+                     "weir_%s_seconds_count %llu\n",
+                name, (unsigned long long)count, name, (double)sum * 1e-9, name,
+                (unsigned long long)count);
+}
+
 void weir__gauge_set(enum gauge g, uint64_t (*fn)(void))
 {
         store_release(&gauges[g], fn);
@@ -59,4 +90,7 @@ void weir_metric_write(FILE *out)
 #include "base/counter.def"
 #undef COUNTER
 #undef GAUGE
+#define HISTOGRAM(name, help) write_histogram(out, #name, HISTOGRAM_##name, help);
+#include "base/histogram.def"
+#undef HISTOGRAM
 }

@@ -26,8 +26,21 @@ enum gauge {
         GAUGE_COUNT
 };
 
+/* A histogram of nanoseconds: bucket i counts what is below 2^(i + HISTOGRAM_FIRST) and not in the
+ * ones before; the last takes the rest. */
+enum { HISTOGRAM_FIRST = 7, HISTOGRAM_BUCKETS = 30 };
+
+enum histogram {
+#define HISTOGRAM(name, help) HISTOGRAM_##name,
+#include "base/histogram.def"
+#undef HISTOGRAM
+        HISTOGRAM_COUNT
+};
+
 struct counters {
         uint64_t         value[COUNTER_COUNT];          /* atomic, only its owner writes */
+        uint64_t         bucket[HISTOGRAM_COUNT][HISTOGRAM_BUCKETS];    /* the same */
+        uint64_t         sum[HISTOGRAM_COUNT];          /* the same: nanoseconds */
         struct counters *next;                          /* const after registration */
 };
 
@@ -41,6 +54,9 @@ uint64_t weir__counter_sum(enum counter c);
 
 /* Says how a gauge is read; fn is called from any thread, must not park. */
 void weir__gauge_set(enum gauge g, uint64_t (*fn)(void));
+
+/* Counts a time in the block of its owner. */
+void weir__histogram_add(struct counters *block, enum histogram h, int64_t ns);
 
 #define count_in(block, name, n) owner_add(&(block)->value[COUNTER_##name], (uint64_t)(n))
 

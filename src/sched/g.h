@@ -57,6 +57,7 @@ enum why {
 enum {
         CTX_G0 = 1,             /* const: the thread's own context, no goroutine */
         CTX_CANARY = 2,         /* const: its stack has a canary, to be looked at when it leaves */
+        CTX_TIMED = 8,          /* its waker's until it runs: since says when it became ready */
         CTX_TRIM = 4,           /* the monitor's: memory below its frames goes back; wait */
 };
 

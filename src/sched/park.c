@@ -37,6 +37,21 @@ static inline void enter(struct m *m, struct g *to)
         count_in(&m->p->counters, switches, 1);
 }
 
+/* How long one in some goroutines waits between ready and running: its flag sends the switch that
+ * enters it the long way, so the others pay one test where they are readied. */
+void weir__sched_time(struct g *g)
+{
+        store_relaxed(&g->since, weir__os_now());
+        fetch_or_seq(&g->ctx.flags, (uint32_t)CTX_TIMED);   /* the monitor may set another */
+}
+
+static slowpath void timed(struct p *p, struct g *g)
+{
+        fetch_and_relaxed(&g->ctx.flags, ~(uint32_t)CTX_TIMED);
+        weir__histogram_add(&p->counters, HISTOGRAM_sched_latency,
+                            weir__os_now() - load_relaxed(&g->since));
+}
+
 /* A switch with a flag on one side. Like wait_until_left it answers to, so that the usual way
  * need not keep it over a call. */
 static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *to)
@@ -50,8 +65,11 @@ static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *t
                 else
                         weir__os_yield();
         }
-        if (!(load_relaxed(&to->ctx.flags) & CTX_G0))
+        if (!(load_relaxed(&to->ctx.flags) & CTX_G0)) {
+                if (load_relaxed(&to->ctx.flags) & CTX_TIMED)
+                        timed(m->p, to);
                 enter(m, to);
+        }
         return to;
 }
 
@@ -140,6 +158,8 @@ void weir__sched_park(struct g *g)
         }
         next = weir__sched_pick(m);
         if (unlikely(next == g)) {                      /* readied before it left */
+                if (load_relaxed(&g->ctx.flags) & CTX_TIMED)
+                        timed(m->p, g);
                 store_relaxed(&g->state, G_RUNNING);
                 return;
         }
@@ -160,6 +180,8 @@ void weir__sched_ready(struct g *g)
         }
         if (likely(m && m->p && !weir__debug.migrate)) {
                 count_in(&m->p->counters, readies, 1);
+                if (unlikely(!(m->p->counters.value[COUNTER_readies] % TIMED_EVERY)))
+                        weir__sched_time(g);
                 weir__runq_next(m->p, g);
                 weir__sched_wake_for(m->p);
                 return;

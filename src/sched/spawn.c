@@ -232,6 +232,8 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         store_relaxed(&g->id, new_id(p));
         store_relaxed(&g->state, G_RUNNABLE);
         count_in(&p->counters, goroutines_started, 1);
+        if (unlikely(!(p->counters.value[COUNTER_goroutines_started] % TIMED_EVERY)))
+                weir__sched_time(g);
         weir__runq_put_spawned(p, g);
         weir__sched_wake_for(p);
 }

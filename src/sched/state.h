@@ -103,6 +103,9 @@ static inline uint32_t weir__threads_held(void)
                load_relaxed(&sched.guests);
 }
 
+enum { TIMED_EVERY = 64 };                      /* one in so many is measured */
+void weir__sched_time(struct g *g) slowpath;    /* g is ready from now on; before it is queued */
+
 /* ---- find.c ---- */
 void weir__sched_loop(struct m *m);             /* until a locked goroutine ended on this thread */
 void weir__sched_wake(void);                    /* a thread for an idle processor, if none looks */

@@ -6,6 +6,7 @@
 #include "sched/sched.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <weir/metric.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -69,6 +70,39 @@ PLAIN_TEST(a_sum_is_that_of_all_blocks)
                 pthread_join(t[i], NULL);
         ck_assert_uint_eq(weir__counter_sum(COUNTER_steals), 18 + 80000);
         ck_assert_uint_eq(weir__counter_sum(COUNTER_yields), 3);
+}
+
+PLAIN_TEST(a_time_is_counted_in_its_bucket)
+{
+        static const struct {
+                int64_t ns;
+                int     bucket;
+        } times[] = { { -5, 0 }, { 0, 0 }, { 127, 0 }, { 128, 1 }, { 255, 1 }, { 256, 2 },
+                      { 1000000, 13 }, { INT64_MAX, HISTOGRAM_BUCKETS - 1 } };
+        static struct counters block;
+        uint64_t               expect[HISTOGRAM_BUCKETS] = { 0 };
+        char                  *text = NULL;
+        size_t                 n = 0;
+        FILE                  *f = open_memstream(&text, &n);
+
+        weir__counter_register(&block);
+        for (size_t i = 0; i + 1 < COUNT(times); i++) {
+                weir__histogram_add(&block, HISTOGRAM_sched_latency, times[i].ns);
+                expect[times[i].bucket]++;
+        }
+        for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+                ck_assert_uint_eq(block.bucket[HISTOGRAM_sched_latency][i], expect[i]);
+        ck_assert_uint_eq(block.sum[HISTOGRAM_sched_latency], 127 + 128 + 255 + 256 + 1000000);
+        weir_metric_write(f);
+        fclose(f);
+        /* Cumulative, as Prometheus has it. */
+        ck_assert_ptr_nonnull(strstr(text, "weir_sched_latency_seconds_bucket{le=\"1.28e-07\"} 3\n"));
+        ck_assert_ptr_nonnull(strstr(text, "weir_sched_latency_seconds_bucket{le=\"5.12e-07\"} 6\n"));
+        ck_assert_ptr_nonnull(strstr(text, "weir_sched_latency_seconds_bucket{le=\"+Inf\"} 7\n"));
+        ck_assert_ptr_nonnull(strstr(text, "weir_sched_latency_seconds_count 7\n"));
+        free(text);
+        weir__histogram_add(&block, HISTOGRAM_sched_latency, INT64_MAX);
+        ck_assert_uint_eq(block.bucket[HISTOGRAM_sched_latency][HISTOGRAM_BUCKETS - 1], 1);
 }
 
 /* ---- locks ---- */
