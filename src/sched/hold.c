@@ -60,7 +60,9 @@ static void print_hold(struct out *o, const struct hold *h)
         char   name[128];
         size_t offset;
 
-        if (!weir__os_symbol_find((const void *)(uintptr_t)h->fn, name, sizeof name, &offset))
+        if (h->fn == weir__sched_run_root)
+                memcpy(name, "WEIR_MAIN", sizeof "WEIR_MAIN");
+        else if (!weir__os_symbol_find((const void *)(uintptr_t)h->fn, name, sizeof name, &offset))
                 memcpy(name, "?", 2);
         weir__dump_clean_name(name);
         weir__out_print(o, "goroutine %llu %s %lld us, entry %s\n", (unsigned long long)h->id,
