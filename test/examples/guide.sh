@@ -6,7 +6,8 @@
 #
 # A block that begins with ```c complete is a program. Where ```text output follows it, that is what
 # it prints; where ```text says follows, each line of that, with … for anything, is on its stderr.
-# ```c complete status=2: how it ends. A program with neither is compiled only.
+# ```c complete status=2: how it ends. A program with neither is compiled only, and so is one marked
+# `faults` when the sanitizers, which have their own handlers, would answer for it.
 set -uo pipefail
 
 source=$1 cc=$2 flags=$3 libs=$4
@@ -30,6 +31,8 @@ extract() {
                         file = dir "/" n ".c"
                         if (match($0, /status=[0-9]+/))
                                 print substr($0, RSTART + 7, RLENGTH - 7) >(dir "/" n ".status")
+                        if (/ faults/)
+                                print >(dir "/" n ".faults")
                         next
                 }
                 /^```text (output|says)/ && last == "program" { file = dir "/" n "." $2; next }
@@ -56,6 +59,7 @@ try() { # NAME PROGRAM.c
                 return
         fi
         [ -e "$base.output" ] || [ -e "$base.says" ] || return
+        [[ ! -e $base.faults || $flags != *-fsanitize=[at]* ]] || return
         [ ! -e "$base.status" ] || expected=$(cat "$base.status")
         timeout 20 "$base" >"$base.actual" 2>"$base.err"
         status=$?

@@ -80,7 +80,7 @@ WEIR_TEST_WITH(hogs_and_sleepers_share_a_processor, .procs = 1, .timeout = 20)
                 weir_sleep(5 * WEIR_MILLISECOND);
         while (!load_relaxed(&turns[0]) || !load_relaxed(&turns[1]) || !load_relaxed(&turns[2]))
                 weir_sleep(5 * WEIR_MILLISECOND);
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }
 
@@ -97,7 +97,7 @@ WEIR_TEST_WITH(more_hogs_than_processors_all_go_on, .procs = 2, .timeout = 20)
         for (int i = 0; i < HOGS; i++)
                 while (!load_relaxed(&turns[i]))
                         weir_yield();
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }
 
@@ -222,7 +222,7 @@ WEIR_TEST_WITH(who_is_stopped_finds_every_register_as_it_was, .procs = 1, .timeo
                            .stop = &stop, .bad = &bad[i]);
         while (counter("preemptions") < before + 50)
                 weir_yield();
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
         for (int i = 0; i < 3; i++)
                 ck_assert_uint_eq(bad[i], 0);
@@ -327,7 +327,7 @@ WEIR_TEST_WITH(timers_go_on_while_a_thread_waits_in_the_system, .procs = 1, .tim
                 weir_go(write_byte, .fd = fd[1]);
                 ck_assert_int_eq(read(fd[0], &c, 1), 1);
         }
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }
 
@@ -376,6 +376,6 @@ WEIR_TEST_WITH(a_dump_shows_who_is_stopped_and_who_held, .procs = 1, .timeout = 
         ck_assert_msg(strstr(text, "entry hog"), "%s", text);
         ck_assert_msg(strstr(text, "computed for"), "%s", text);
         free(text);
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }

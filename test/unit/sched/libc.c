@@ -171,7 +171,7 @@ WEIR_TEST_WITH(every_wait_lasts_and_lets_others_run, .procs = 1, .timeout = 20)
                               waits[i].name);
                 ck_assert_msg(ticks > before, "%s let nobody run", waits[i].name);
         }
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }
 

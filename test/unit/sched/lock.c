@@ -93,7 +93,7 @@ WEIR_TEST_WITH(a_locked_root_stays_too, .procs = 2, .timeout = 20)
                 ck_assert_int_eq(there, tid);
                 ck_assert_int_eq(weir__os_thread_id(), tid);
         }
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
         ck_assert_int_eq(weir__os_thread_id(), tid);
         weir_thread_unlock();
@@ -143,6 +143,17 @@ WEIR_TEST(unlock_without_lock_panics)
 
 /* ---- threads of the program ---- */
 
+static void join_blocking(void *t)
+{
+        pthread_join(*(pthread_t *)t, NULL);
+}
+
+/* Not holding the processor: the thread may need it, and under sanitizers nobody takes it away. */
+static void join(pthread_t t)
+{
+        weir_blocking(join_blocking, &t);
+}
+
 struct visit {
         weir_chan *c;
         int        n, result;
@@ -183,7 +194,7 @@ static void visits(int threads, int n, bool detach)
                 sum += got;
         }
         for (int i = 0; i < threads; i++)
-                pthread_join(t[i], NULL);
+                join(t[i]);
         ck_assert_int_eq(sum, (long)threads * n * (n - 1) / 2);
         ck_assert_uint_eq(weir_go_count(), before);
 }
@@ -221,7 +232,7 @@ WEIR_TEST_WITH(attaching_a_hundred_thousand_times_leaks_nothing, .procs = 2, .ti
         uint32_t  threads = load_relaxed(&sched.nthreads);
 
         ck_assert_int_eq(pthread_create(&t, NULL, come_and_go, &n), 0);
-        pthread_join(t, NULL);
+        join(t);
         ck_assert_uint_eq(weir_go_count(), 1);
         ck_assert_uint_le(load_relaxed(&sched.nthreads), threads + 4);
 }
@@ -253,7 +264,7 @@ WEIR_TEST(an_attached_thread_stays_locked)
         int       r = 0;
 
         ck_assert_int_eq(pthread_create(&t, NULL, detach_alone, &r), 0);
-        pthread_join(t, NULL);
+        join(t);
         ck_assert_int_eq(r, WEIR_EPANIC);
 }
 
@@ -263,6 +274,8 @@ WEIR_TEST_WITH(a_dump_shows_a_locked_one_that_waits, .procs = 2, .timeout = 20)
         char      *text;
         size_t     n;
 
+        if (WEIR_TSAN)
+                test_skip("it delivers no signal to a thread that sleeps");
         weir_go(locked_one, .n = 1, .in = in, .out = out);
         for (bool found = false; !found;) {
                 FILE *f = open_memstream(&text, &n);

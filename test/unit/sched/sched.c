@@ -113,7 +113,7 @@ WEIR_TEST_WITH(yields_are_shared_evenly, .procs = 1, .timeout = 20)
         }
         ck_assert_msg(least * 10 >= most * 9, "from %llu to %llu turns", (unsigned long long)least,
                       (unsigned long long)most);
-        stop = true;
+        store_relaxed(&stop, true);
         while (weir_go_count() != 1)
                 weir_yield();
 }
@@ -163,7 +163,7 @@ WEIR_TEST_WITH(the_first_started_run_though_others_start_and_come_back, .procs =
                 weir_wg_go(&first, set_true, .flag = &ran);
         weir_wg_go(&wg, starts_more, .stop = &stop);
         weir_wg_wait(&first);
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }
 
