@@ -31,8 +31,8 @@
 
 enum {
         START_SLOTS = 8,                /* of a new bin; doubles when it proves too small */
-        MAX_SLOTS = 512,
-        MAX_BYTES = 64 << 10,           /* per class */
+        MAX_SLOTS = 1024,
+        MAX_BYTES = 256 << 10,           /* per class */
 };
 
 __thread struct cache *weir__cache __attribute__((tls_model("initial-exec"))) =

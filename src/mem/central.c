@@ -38,8 +38,8 @@ bool weir__central_init(void)
                         if (kind != MEM_MANUAL)
                                 continue;
                         /* 128 KiB, or 8192 bytes' worth of pointers. */
-                        c->transfer_max = (uint32_t)MIN(MAX((128u << 10) / weir__class[class].size,
-                                                            4u), 1024u);
+                        c->transfer_max = (uint32_t)MIN(MAX((512u << 10) / weir__class[class].size,
+                                                            4u), 2048u);
                 }
         return true;
 }

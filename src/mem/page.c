@@ -155,37 +155,45 @@ static size_t bits_count(const uint64_t *map, size_t i, size_t n)
         return found;
 }
 
-/* The first bit in [i, end) that is `on`; end when there is none. */
-static size_t bits_next(const uint64_t *map, size_t i, size_t end, bool on)
-{
-        while (i < end) {
-                uint64_t w = (on ? map[i / 64] : ~map[i / 64]) >> (i % 64);
-
-                if (w)
-                        return MIN(i + (size_t)__builtin_ctzll(w), end);
-                i = (i / 64 + 1) * 64;
-        }
-        return end;
-}
-
 /* ---- summary ---- */
+
+/* A bit for each place where n ones in a row begin; 1 <= n <= 64. */
+static uint64_t runs_of(uint64_t w, unsigned n)
+{
+        while (n > 1) {
+                w &= w >> (n / 2);
+                n -= n / 2;
+        }
+        return w;
+}
 
 static struct sum sum_chunk(size_t chunk)
 {
-        size_t     first = chunk * CHUNK, end = first + CHUNK, i = first;
-        struct sum s = { 0 };
+        const uint64_t *word = h.free + chunk * CHUNK_WORDS;
+        struct sum      s = { 0 };
+        uint32_t        run = 0;
+        bool            whole = true;           /* all so far is free */
 
-        while ((i = bits_next(h.free, i, end, true)) < end) {
-                size_t stop = bits_next(h.free, i, end, false);
-                uint32_t run = (uint32_t)(stop - i);
+        for (unsigned i = 0; i < CHUNK_WORDS; i++) {
+                uint64_t w = word[i];
 
-                if (i == first)
-                        s.start = run;
-                if (stop == end)
-                        s.end = run;
+                if (!~w) {
+                        run += 64;
+                        continue;
+                }
+                run += (uint32_t)__builtin_ctzll(~w);
                 s.max = MAX(s.max, run);
-                i = stop;
+                if (whole)
+                        s.start = run;
+                whole = false;
+                for (uint64_t y = s.max < 63 ? runs_of(w, s.max + 1) : 0; y; y = runs_of(w, s.max + 1))
+                        s.max++;
+                run = (uint32_t)__builtin_clzll(~w);
         }
+        s.max = MAX(s.max, run);
+        if (whole)
+                s.start = run;
+        s.end = run;
         return s;
 }
 
@@ -247,18 +255,24 @@ static void sum_update(size_t page, size_t n)
 /* The first free run of n pages inside a chunk whose max says that there is one. */
 static size_t find_in_chunk(size_t chunk, size_t n)
 {
-        size_t end = (chunk + 1) * CHUNK, i = chunk * CHUNK;
+        const uint64_t *word = h.free + chunk * CHUNK_WORDS;
+        size_t          run = 0;
 
-        for (;;) {
-                size_t stop;
+        for (size_t i = 0; i < CHUNK_WORDS; i++) {
+                uint64_t w = word[i], y;
 
-                i = bits_next(h.free, i, end, true);
-                check(i < end);
-                stop = bits_next(h.free, i, MIN(end, i + n), false);
-                if (stop - i >= n)
-                        return i;
-                i = stop;
+                if (run + (~w ? (size_t)__builtin_ctzll(~w) : 64) >= n)
+                        return chunk * CHUNK + i * 64 - run;
+                if (!~w) {
+                        run += 64;
+                        continue;
+                }
+                y = n < 64 ? runs_of(w, (unsigned)n) : 0;
+                if (y)
+                        return chunk * CHUNK + i * 64 + (size_t)__builtin_ctzll(y);
+                run = (size_t)__builtin_clzll(~w);
         }
+        weir__throw("chunk %zu has no %zu free pages in a row", chunk, n);
 }
 
 /* The first free run of n pages, or -1. */

@@ -7,8 +7,8 @@
  *         ASLEEP   without a limit of time; whoever frees much wakes it
  *         WATCHING looks every PERIOD
  * Order   Ten times a second it looks how much is idle. What was idle at every look of the last second
- *         nobody needed for a second: that, less a reserve of a 32nd of what is in use, is given back
- *         in steps, each followed by a hundred times its own duration of sleep. So it stays below 1 %
+ *         nobody needed for a second: that, less a reserve of a 64th of what is in use, is given back
+ *         in steps, each followed by 120 times its own duration of sleep. So it stays below 1 %
  *         of a core whatever memory costs to return, and a program that frees and allocates the same
  *         gigabyte twice a second keeps it.
  *         Once a second with a surplus it empties the transfer lists and asks the caches to hold less.
@@ -24,11 +24,11 @@
 
 enum {
         WAKE_PAGES = (16 << 20) / PAGE_SIZE,    /* idle: worth a thread */
-        KEEP_PAGES = (1 << 20) / PAGE_SIZE,     /* never given back */
+        KEEP_PAGES = (256 << 10) / PAGE_SIZE,    /* never given back */
         PERIOD = 100 * 1000 * 1000,
         LOOKS = 10,                             /* in the window */
         STEP_PAGES = (4 << 20) / PAGE_SIZE,
-        REST = 100,                             /* times what the work took */
+        REST = 120,                             /* times what the work took */
 };
 
 enum { NONE, STARTING, ASLEEP, WATCHING };
@@ -87,7 +87,7 @@ static void watch(void *arg)
                 low = SIZE_MAX;
                 for (int i = 0; i < LOOKS; i++)
                         low = MIN(low, idle[i]);
-                low -= MIN(low, (size_t)KEEP_PAGES + load_relaxed(&weir__heap_pages.used) / 32);
+                low -= MIN(low, (size_t)KEEP_PAGES + load_relaxed(&weir__heap_pages.used) / 64);
                 if (looks % LOOKS == 0) {
                         weir__limit_refresh();
                         if (low > KEEP_PAGES)
