@@ -1,8 +1,10 @@
 /* weir/mem.h: what the memory of the process is used for, and how much it may be.
  *
- * weir provides malloc, calloc, realloc, free and their kin, unless it was built without
- * (-DWEIR_MALLOC=OFF), so that the numbers here cover ordinary C code too. libweir-malloc.so does the
- * same for any program: LD_PRELOAD=libweir-malloc.so program.
+ * weir provides malloc, calloc, realloc, reallocarray, aligned_alloc, posix_memalign, memalign, valloc,
+ * pvalloc, free, malloc_usable_size and malloc_trim, unless it was built without (-DWEIR_MALLOC=OFF),
+ * so that the numbers here cover ordinary C code too. They may be called from any thread, before
+ * weir_run and in handlers of fork. libweir-malloc.so does the same for any program:
+ * LD_PRELOAD=libweir-malloc.so program.
  *
  * Memory is taken from the kernel as it is touched and given back in the background some seconds
  * after nobody needs it.

@@ -166,6 +166,10 @@ static void after_fork_in_child(void)
 void weir__cache_init(void)
 {
         have_key = !pthread_key_create(&key, thread_ends);
+}
+
+void weir__fork_init(void)
+{
         (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 

@@ -245,22 +245,19 @@ static struct span *retire_empty(struct central *c)
 
 void weir__central_drain(void)
 {
-        for (unsigned kind = 0; kind < KINDS; kind++)
-                for (unsigned class = 1; class < CLASSES; class++) {
-                        struct central *c = &weir__central[kind][class];
-                        struct span    *empty = NULL, *more;
+        for (unsigned class = 1; class < CLASSES; class++) {
+                struct central *c = &weir__central[MEM_MANUAL][class];
+                struct span    *empty = NULL, *more;
 
-                        if (!load_relaxed(&c->spans))
-                                continue;
-                        weir__mem_lock(&c->lock);
-                        if (c->ntransfer)
-                                empty = give_bits(c, c->transfer, c->ntransfer);
-                        c->ntransfer = 0;
-                        more = retire_empty(c);
-                        weir__mem_unlock(&c->lock);
-                        release_all(empty);
-                        release_all(more);
-                }
+                weir__mem_lock(&c->lock);
+                if (c->ntransfer)
+                        empty = give_bits(c, c->transfer, c->ntransfer);
+                c->ntransfer = 0;
+                more = retire_empty(c);
+                weir__mem_unlock(&c->lock);
+                release_all(empty);
+                release_all(more);
+        }
 }
 
 /* ---- spans of the collected kinds ---- */

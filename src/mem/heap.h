@@ -169,10 +169,11 @@ bool weir__span_resize(struct span *s, size_t size);
  * does. */
 static inline struct span *weir__span_of(uintptr_t addr)
 {
-        size_t       page = (addr - weir__heap.base) >> PAGE_SHIFT;
+        size_t       pages = load_acquire(&weir__heap.pages);   /* pairs with reserve()'s release */
+        size_t       page = (addr - load_relaxed(&weir__heap.base)) >> PAGE_SHIFT;
         struct span *s;
 
-        if (page >= weir__heap.pages)
+        if (page >= pages)
                 return NULL;
         s = load_acquire(&weir__heap.spans[page]);      /* pairs with the release in span.c */
         if (!s || load_relaxed(&s->state) != SPAN_USED || addr - s->start >= span_bytes(s))
@@ -183,6 +184,10 @@ static inline struct span *weir__span_of(uintptr_t addr)
 /* Calls fn for each span in address order. The heap must not change meanwhile (the caller holds
  * all locks, or is alone). */
 void weir__span_each(void (*fn)(struct span *s, void *arg), void *arg);
+
+/* The next spans of collected kinds from *page on, at most n; moves *page behind them. Answers how
+ * many, 0 at the end. Takes lock heap. */
+size_t weir__span_list(size_t *page, struct span **ret, size_t n);
 
 /* ---- metadata: fixed.c ---- */
 
@@ -290,6 +295,7 @@ void weir__cache_flush(struct cache *c);
 
 void weir__cache_trim(struct cache *c);
 void weir__cache_init(void);
+void weir__fork_init(void);
 
 /* Gives back the runs of a cache. */
 void weir__run_flush(struct cache *c);

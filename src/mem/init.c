@@ -52,7 +52,7 @@ static uint32_t choose_mode(void)
                 mode |= MODE_TINY;
         if (weir__debug_early("fail", 0))
                 mode |= MODE_FAIL;
-        if (&__interceptor_malloc)
+        if (WEIR_MALLOC && &__interceptor_malloc)
                 mode |= MODE_SANITIZER;
         return mode;
 }
@@ -75,10 +75,11 @@ bool weir__mem_start(void)
                 store_release(&start_state, IMPOSSIBLE);
                 return false;
         }
+        weir__cache_init();
         weir__stats_init();
-        store_release(&start_state, READY);
-        weir__cache_init();             /* may allocate */
         weir__limit_init();
+        store_release(&start_state, READY);
+        weir__fork_init();              /* may allocate */
         return true;
 }
 

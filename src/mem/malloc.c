@@ -241,11 +241,12 @@ static FAST void free_slow(void *p)
 
 FAST void weir__free(void *p)
 {
-        size_t      page = ((uintptr_t)p - weir__heap.base) >> PAGE_SHIFT;
+        size_t      pages = load_acquire(&weir__heap.pages);    /* pairs with reserve()'s release */
+        size_t      page = ((uintptr_t)p - load_relaxed(&weir__heap.base)) >> PAGE_SHIFT;
         struct bin *b;
         void      **top;
 
-        if (unlikely(page >= weir__heap.pages)) {
+        if (unlikely(page >= pages)) {
                 free_slow(p);
                 return;
         }

@@ -84,7 +84,7 @@ static bool reserve(size_t bytes)
                 weir__os_unmap(range, bytes + ARENA_SIZE);
                 return false;
         }
-        weir__heap.base = ALIGN_UP((uintptr_t)range, (uintptr_t)ARENA_SIZE);
+        store_relaxed(&weir__heap.base, ALIGN_UP((uintptr_t)range, (uintptr_t)ARENA_SIZE));
         weir__heap.spans = (struct span **)(void *)t;
         t += pages * sizeof(struct span *);
         h.free = (uint64_t *)(void *)t;
@@ -97,7 +97,8 @@ static bool reserve(size_t bytes)
                 t += ALIGN_UP(n * sizeof(struct sum), (size_t)CACHE_LINE);
         }
         weir__heap.class_of = (uint8_t *)t;
-        weir__heap.pages = pages;
+        /* Last: another thread may just be freeing NULL. Pairs with weir__free(). */
+        store_release(&weir__heap.pages, pages);
         return true;
 }
 

@@ -173,31 +173,33 @@ void weir__run_flush(struct cache *c)
 
 /* ---- sweep ---- */
 
-static void sweep_one(struct span *s, void *arg)
+/* Answers how many objects of the span became free. */
+static size_t sweep_one(struct span *s)
 {
-        size_t *freed = arg, n, size = s->size;
+        size_t size = s->size, freed = 1;
 
-        if (s->kind == MEM_MANUAL)
-                return;
         if (s->class) {
-                *freed += n = weir__central_sweep(s);
-                fetch_add_relaxed(&weir__swept_bytes, n * size);
-        } else if (!span_mark_bits(s)[0]) {
-                *freed += 1;
-                weir__span_release(s);
-                fetch_add_relaxed(&weir__swept_bytes, size);
-        } else {
+                freed = weir__central_sweep(s);
+        } else if (span_mark_bits(s)[0]) {
                 span_mark_bits(s)[0] = 0;
+                freed = 0;
+        } else {
+                weir__span_release(s);
         }
+        fetch_add_relaxed(&weir__swept_bytes, freed * size);
+        return freed;
 }
 
 size_t weir__mem_sweep(void)
 {
-        size_t freed = 0;
+        struct span *list[128];
+        size_t       freed = 0, page = 0, n;
 
         if (weir__cache_own)
                 weir__run_flush(weir__cache_own);
-        weir__span_each(sweep_one, &freed);
+        while ((n = weir__span_list(&page, list, COUNT(list))))
+                for (size_t i = 0; i < n; i++)
+                        freed += sweep_one(list[i]);
         fetch_add_relaxed(&weir__swept, freed);
         weir__mem_check_maybe();
         return freed;

