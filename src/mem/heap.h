@@ -304,7 +304,7 @@ void weir__run_flush(struct cache *c);
 
 /* What the slow paths have to look at; 0 most of the time. */
 enum {
-        MODE_SANITIZER = 1,     /* a sanitizer's malloc serves this process */
+        MODE_SANITIZER = 1,     /* only in malloc.c: a sanitizer's malloc serves this process */
         MODE_HARDEN = 2,
         MODE_TRACE = 4,
         MODE_SAMPLE = 8,
@@ -314,7 +314,7 @@ enum {
 extern uint32_t weir__mem_mode;         /* atomic; but for SAMPLE const after start */
 
 /* Whether allocations must all go through the slow path. */
-#define MODE_SLOW (MODE_SANITIZER | MODE_HARDEN | MODE_TRACE | MODE_SAMPLE)
+#define MODE_SLOW (MODE_HARDEN | MODE_TRACE | MODE_SAMPLE)
 
 /* Makes the allocator ready. From: any thread, any number of times. False: no address space. */
 bool weir__mem_start(void);

@@ -20,9 +20,6 @@ uint32_t weir__mem_mode;
 enum { NOT_YET, UNDER_WAY, READY, IMPOSSIBLE };
 static uint32_t start_state;            /* atomic */
 
-/* Exported by the run-time libraries of gcc's and clang's sanitizers when they serve malloc. */
-extern void *__interceptor_malloc(size_t) __attribute__((weak));
-
 static void fill_tables(void)
 {
         unsigned class = 1;
@@ -52,8 +49,6 @@ static uint32_t choose_mode(void)
                 mode |= MODE_TINY;
         if (weir__debug_early("fail", 0))
                 mode |= MODE_FAIL;
-        if (WEIR_MALLOC && &__interceptor_malloc)
-                mode |= MODE_SANITIZER;
         return mode;
 }
 

@@ -33,6 +33,7 @@ extern const char __stop_weir_mem_text[] __attribute__((visibility("hidden")));
 /* Slow paths that this thread is in. */
 static __thread uint32_t busy __attribute__((tls_model("initial-exec")));
 
+/* Exported by the run-time libraries of gcc's and clang's sanitizers when they serve malloc. */
 extern void  *__interceptor_malloc(size_t) __attribute__((weak));
 extern void  *__interceptor_calloc(size_t, size_t) __attribute__((weak));
 extern void  *__interceptor_realloc(void *, size_t) __attribute__((weak));
@@ -47,8 +48,13 @@ bool weir__mem_interrupted(const void *pc)
         return busy || (at >= __start_weir_mem_text && at < __stop_weir_mem_text);
 }
 
+/* What the slow paths have to look at. The very first allocation must see it too; a sanitizer may
+ * make that one while half of its own interceptors are not there yet, so nothing is started for it. */
 static uint32_t mode(void)
 {
+        if (WEIR_MALLOC && &__interceptor_malloc)
+                return MODE_SANITIZER;
+        weir__mem_start();
         return load_relaxed(&weir__mem_mode);
 }
 
