@@ -5,7 +5,8 @@
  *
  * hot_SIZE_THREADS     malloc and free of one block at a time: ns per pair, per thread
  * batch_SIZE           1000 blocks, then their frees in reverse: ns per pair
- * replace              10^6 live blocks of mixed size (16 to 1024, most of them small); a random one
+ * replace              10^6 live blocks of mixed size (16 to 1024, most of them small); a random
+ * one
  *                      is freed and replaced by one of another size, its first and last word
  *                      written: ns per replacement; and what is resident then per live byte
  * pass                 one thread allocates and writes, another reads and frees, through a ring of

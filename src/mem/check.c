@@ -110,8 +110,8 @@ static void check_central(const struct walk *w, unsigned kind, unsigned class)
                         struct span *s = weir__span_of((uintptr_t)*slot);
 
                         if (!s || s->class != class || s->kind != MEM_MANUAL)
-                                weir__throw("class %u has %p in a cache, which is none of it", class,
-                                            *slot);
+                                weir__throw("class %u has %p in a cache, which is none of it",
+                                            class, *slot);
                 }
                 if (cached > out)
                         weir__throw("class %u: a cache holds %llu, but only %llu are out", class,

@@ -1,11 +1,11 @@
-/* Hardening: malloc that finds the program's mistakes. On by WEIR_DEBUG=harden=1, or for good by the
- * build option WEIR_HARDEN.
+/* Hardening: malloc that finds the program's mistakes. On by WEIR_DEBUG=harden=1, or for good by
+ * the build option WEIR_HARDEN.
  *
  * What    Every block carries its exact size and a canary behind it; a freed one is poisoned and
- *         waits in a quarantine; the order of addresses is random; a large block ends at a page that
- *         faults. Found are: a second free, the free of what is no block, writes behind the end (at
- *         once in large blocks past the last page, else at the free), writes after the free (when
- *         the block leaves the quarantine).
+ *         waits in a quarantine; the order of addresses is random; a large block ends at a page
+ *         that faults. Found are: a second free, the free of what is no block, writes behind the
+ *         end (at once in large blocks past the last page, else at the free), writes after the
+ *         free (when the block leaves the quarantine).
  * Shape
  *         small   | size bytes of the program | canary bytes ... | sealed size (8) |   one slot
  *         large   | size bytes | canary bytes ... | sealed size (8) | guard page |     one span
@@ -79,8 +79,8 @@ static size_t size_of_live(const struct span *s, const void *p, const char *what
         for (const unsigned char *at = (const unsigned char *)p + size;
              at < (const unsigned char *)seal; at++)
                 if (*at != CANARY)
-                        weir__mem_abort("%s of %p, a block of %zu bytes: byte %zu was written", what,
-                                        p, size, (size_t)(at - (const unsigned char *)p));
+                        weir__mem_abort("%s of %p, a block of %zu bytes: byte %zu was written",
+                                        what, p, size, (size_t)(at - (const unsigned char *)p));
         return size;
 }
 
@@ -145,8 +145,8 @@ static void let_go(struct cache *c, void *p)
                 weir__mem_abort("the end of %p was written after it was freed", p);
         for (size_t i = 0; i < MIN(size, (size_t)POISON_MAX); i++)
                 if (bytes[i] != POISON_FREE)
-                        weir__mem_abort("byte %zu of %p, a block of %zu bytes, was written after it "
-                                        "was freed", i, p, size);
+                        weir__mem_abort("byte %zu of %p, a block of %zu bytes, was written after "
+                                        "it was freed", i, p, size);
         *seal_of(s, p) = 0;
         weir__block_free(c, p);
 }

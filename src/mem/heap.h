@@ -265,13 +265,13 @@ struct cache {
         uint64_t      taken[CLASSES];   /* atomic, only the owner writes: objects from central */
         uint64_t      given[CLASSES];   /* atomic, only the owner writes: objects to central */
         int64_t       sample;           /* only the owner: bytes to the next sampled allocation */
-        struct cache *next;             /* const after registration: all caches, of ended threads too */
+        struct cache *next;             /* const once in the list of all */
         struct cache *spare;            /* lock: caches; those without a thread */
         bool          orphan;           /* lock: caches; without a thread */
 };
 
-/* Of this thread. Before its first allocation and after its end it is weir__cache_closed, whose bins
- * are all empty and full at once, so that each fast path ends in its slow one. */
+/* Of this thread. Before its first allocation and after its end it is weir__cache_closed, whose
+ * bins are all empty and full at once, so that each fast path ends in its slow one. */
 extern __thread struct cache *weir__cache __attribute__((tls_model("initial-exec")));
 
 /* The same but for MODE_SLOW, where weir__cache stays closed. */

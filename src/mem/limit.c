@@ -3,9 +3,9 @@
  * What    A soft limit on what the process holds through the allocator: pages in use and idle,
  *         tables, stacks. It comes from weir_memory_limit() or the options of weir_run, from
  *         WEIR_MEMORY, or from the cgroup: memory.high, or nine tenths of its maximum.
- * Order   Whoever makes the heap grow beyond it first gives idle pages back, then asks the collector.
- *         This is the only place where an allocation returns memory. When that does not help, the
- *         heap grows: a soft limit is no reason to fail.
+ * Order   Whoever makes the heap grow beyond it first gives idle pages back, then asks the
+ *         collector. This is the only place where an allocation returns memory. When that does not
+ *         help, the heap grows: a soft limit is no reason to fail.
  *         The cgroup's limits may change: they are read again each REFRESH of growth and by the
  *         background thread each second.
  *         The hard limit is where the kernel refuses memory. malloc then answers NULL, after the

@@ -4,8 +4,9 @@
  *         handlers of fork use it so that the child finds no lock held by a thread that it does not
  *         have. Other handlers of fork may allocate between ours: the forking thread then passes
  *         through locks that it holds itself, where the structures are whole.
- * Not     Registering our handlers last, which would make that unnecessary: the C library calls them
- *         in the order of registration, and a program may register before anything is allocated. */
+ * Not     Registering our handlers last, which would make that unnecessary: the C library calls
+ *         them in the order of registration, and a program may register before anything is
+ *         allocated. */
 #include "mem/heap.h"
 
 static __thread bool holds_all __attribute__((tls_model("initial-exec")));

@@ -29,7 +29,8 @@ struct pool {
 void *weir__pool_get(struct pool *p, bool *ret_fresh);
 void  weir__pool_put(struct pool *p, void *record);
 
-/* ---- malloc under names of its own: what the public names stand for, where they are weir's ---- */
+/* ---- malloc under names of its own: what the public names stand for, where they are weir's ----
+ * */
 
 void  *weir__malloc(size_t size);
 void  *weir__calloc(size_t n, size_t size);

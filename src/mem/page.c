@@ -20,16 +20,15 @@
  *         used + idle + leaving + released = grown; the walker counts the bits.
  * Locks   All of it is guarded by weir__heap_lock; the tables spans and class_of are written by
  *         whoever owns the pages and read by anyone.
- * Order   Pages that are being given back to the kernel are out of everybody's reach for the time of
- *         the call, which is made without the lock. Growing makes its two calls with it: they are
- *         rare, one in 64 MiB.
- * Cost    A search goes down seven levels of eight entries: about 0.1 us; an update goes up until
- *         nothing changes. 1 TiB takes 1.4 GiB of address space for tables; what is touched of them
+ * Order   Pages that are being given back to the kernel are out of everybody's reach for the time
+ *         of the call, which is made without the lock. Growing makes its two calls with it: they
+ *         are rare, one in 64 MiB.
+ * Cost    A search goes down seven levels of eight entries, an update goes up until nothing changes. 1 TiB takes 1.4 GiB of address space for tables; what is touched of them
  *         is 12 bytes per page in use. First fit by address keeps the heap at its low end, and the
  *         high end is what the scavenger finds free.
- * Not     Best fit (worse in the long run and no faster here); a tree of free runs (a node to
- *         allocate for each run, and 2 x 10^5 cache misses after a fragmenting phase); one mapping
- *         per span (65 510 of them at most, 4 us each). */
+ * Not     Best fit, which spreads the heap over all its addresses; a tree of free runs, which needs a
+ *         node for each and is a walk over scattered memory when there are many; one mapping per
+ *         span, of which a process has 65 510 at most, at 4 us each. */
 #include "mem/heap.h"
 #include "base/counter.h"
 #include "base/debug.h"
@@ -57,7 +56,7 @@ static struct {
         struct sum *sum[LEVELS_MAX];            /* lock: heap */
         size_t      nodes[LEVELS_MAX];          /* const */
         unsigned    levels;                     /* const */
-        size_t      fail_at;                    /* lock: heap; WEIR_DEBUG=fail: calls to go, 0: off */
+        size_t      fail_at;                    /* lock: heap; WEIR_DEBUG=fail, calls to go */
         bool        lazy, huge;                 /* const: WEIR_DEBUG=madvfree, hugepage */
 } h;
 
@@ -187,7 +186,7 @@ static struct sum sum_chunk(size_t chunk)
                 if (whole)
                         s.start = run;
                 whole = false;
-                for (uint64_t y = s.max < 63 ? runs_of(w, s.max + 1) : 0; y; y = runs_of(w, s.max + 1))
+                while (s.max < 63 && runs_of(w, s.max + 1))
                         s.max++;
                 run = (uint32_t)__builtin_clzll(~w);
         }
@@ -475,8 +474,8 @@ void weir__page_check(void)
                 loose += (size_t)__builtin_popcountll(h.gone[w] & ~h.free[w]);
         if (loose)
                 weir__throw("%zu pages are released and in use", loose);
-        if (weir__heap_pages.used + weir__heap_pages.leaving + nfree != grown || weir__heap_pages.released != gone ||
-            weir__heap_pages.idle != nfree - gone)
+        if (weir__heap_pages.used + weir__heap_pages.leaving + nfree != grown ||
+            weir__heap_pages.released != gone || weir__heap_pages.idle != nfree - gone)
                 weir__throw("pages: used %zu, idle %zu, released %zu, grown %zu, "
                             "but by the bits %zu are free and %zu of them released",
                             weir__heap_pages.used, weir__heap_pages.idle,

@@ -1,22 +1,22 @@
 /* Giving idle memory back to the kernel, in the background and at a paced rate.
  *
- * What    A thread that exists from the moment in which some megabytes are idle. It returns what has
- *         been idle for a while, huge pages first, and otherwise sleeps.
+ * What    A thread that exists from the moment in which some megabytes are idle. It returns what
+ *         has been idle for a while, huge pages first, and otherwise sleeps.
  * States  NONE     no thread: so far, or in a child of fork
  *         STARTING somebody starts it
  *         ASLEEP   without a limit of time; whoever frees much wakes it
  *         WATCHING looks every PERIOD
- * Order   Ten times a second it looks how much is idle. What was idle at every look of the last second
- *         nobody needed for a second: that, less a reserve of a 64th of what is in use, is given back
- *         in steps, each followed by 120 times its own duration of sleep. So it stays below 1 %
- *         of a core whatever memory costs to return, and a program that frees and allocates the same
- *         gigabyte twice a second keeps it.
- *         Once a second with a surplus it empties the transfer lists and asks the caches to hold less.
- * Cost    1 GiB in pages of 4 KiB takes 40 to 100 ms of processor time, in huge pages 4 ms. Touching
- *         returned memory again costs a page fault, 1.3 us and more per 4 KiB.
+ * Order   Ten times a second it looks how much is idle. What was idle at every look of the last
+ *         second nobody needed for a second: that, less a reserve of a 64th of what is in use, is
+ *         given back in steps, each followed by 120 times its own duration of sleep. So it stays
+ *         below 1 % of a core whatever memory costs to return, and a program that frees and
+ *         allocates the same gigabyte twice a second keeps it.
+ *         Once a second with a surplus it empties the transfer lists and asks the caches to hold
+ *         less.
+ * Cost    1 GiB in pages of 4 KiB takes 40 to 100 ms of processor time, in huge pages 4 ms.
+ *         Touching returned memory again costs a page fault, 1.3 us and more per 4 KiB.
  * Not     Returning on the path of free, which makes a random call slow and returns what the next
- *         malloc wants (measured on redis-benchmark by the allocators that do); a thread from the
- *         start, which small programs do not need. */
+ *         malloc wants; a thread from the start, which small programs do not need. */
 #include "mem/heap.h"
 #include "base/counter.h"
 #include "base/debug.h"

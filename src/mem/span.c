@@ -2,9 +2,9 @@
  *
  * What    Makes and releases spans, keeps the table from page to span, changes large ones in place.
  * Order   A span is filled in before its pages point to it (release), and the pages of a malloc
- *         class get their class after that, so that who finds a class finds the span too. A released
- *         span keeps its entries in the table: the state says that they are stale. That saves the
- *         clearing, and readers must look at the state anyway.
+ *         class get their class after that, so that who finds a class finds the span too. A
+ *         released span keeps its entries in the table: the state says that they are stale. That
+ *         saves the clearing, and readers must look at the state anyway.
  * Cost    Filling the table costs 8 bytes per page, 1 MiB for an object of 1 GiB. */
 #include "mem/heap.h"
 #include "os/os.h"

@@ -1,5 +1,6 @@
 /* The whole family of malloc, under its public names, as any program uses it. With the argument
- * "where" it says whose malloc it is: that of weir knows block sizes that the C library does not. */
+ * "where" it says whose malloc it is: that of weir knows block sizes that the C library does not.
+ * */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>

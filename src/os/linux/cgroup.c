@@ -2,8 +2,8 @@
  * container that sees a part of the tree.
  *
  * What    /proc/self/cgroup names the groups, /proc/self/mountinfo where their trees are mounted.
- *         The limit of a group holds for all below it, so each is asked from the process's own up to
- *         the top of what is mounted, and the tightest counts.
+ *         The limit of a group holds for all below it, so each is asked from the process's own up
+ *         to the top of what is mounted, and the tightest counts.
  * Not     stdio: the allocator asks, and may be the one that stdio would have to wait for. */
 #include "os/os.h"
 #include <errno.h>
@@ -175,7 +175,8 @@ void weir__os_memory_limits(const char *root, struct os_memory *ret)
         *ret = (struct os_memory){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
         if (reader_open(&r, root, "/proc/self/cgroup")) {
                 while (reader_line(&r, line)) {
-                        char *list = strchr(line, ':'), *group = list ? strchr(list + 1, ':') : NULL;
+                        char *list = strchr(line, ':');
+                        char *group = list ? strchr(list + 1, ':') : NULL;
 
                         if (!group)
                                 continue;

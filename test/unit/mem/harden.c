@@ -1,4 +1,5 @@
-/* Hardening does not get in the way of a program that makes no mistake. Those that do: test/crash. */
+/* Hardening does not get in the way of a program that makes no mistake. Those that do: test/crash.
+ * */
 /* run: WEIR_DEBUG=harden=1 */
 #include "check.h"
 #include "mem/heap.h"
