@@ -3,6 +3,7 @@
 #   make                                   library and command, in build/
 #   make demo                              a web server on goroutines, driven by wrk
 #   make test [SAN=address|thread|undefined] [TEST=regex]
+#   make test-old-kernel                   tests of stacks and panics under Linux 6.1 (user-mode)
 #   make bench [BENCH=name]                weir against Go, in build/bench.tsv, and its malloc
 #                                          against others', in build/bench-malloc.tsv
 #   make test-real                         real programs on libweir-malloc.so
@@ -46,6 +47,12 @@ test:
 	@cmake --build $(build) --target tests $(jobs)
 	@ctest --test-dir $(build) --output-on-failure $(jobs) $(scope) $(if $(TEST),-R '$(TEST)')
 
+test-old-kernel: all
+	@tools/deps test
+	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
+	@cmake --build build --target tests $(jobs)
+	@tools/old-kernel build || { s=$$?; test $$s = 77; }
+
 demo: all
 	@tools/deps demo
 	@tools/demo
@@ -71,4 +78,4 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test test-real demo bench install clean
+.PHONY: all debug test test-old-kernel test-real demo bench install clean

@@ -16,6 +16,7 @@ if(TARGET weir_malloc)
         install(TARGETS weir_malloc LIBRARY)
 endif()
 install(FILES include/weir.h TYPE INCLUDE)
+install(FILES tools/gdb/weir-gdb.py DESTINATION "${CMAKE_INSTALL_DATADIR}/weir")
 install(DIRECTORY include/weir TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE README.md CHANGES.md TYPE DOC OPTIONAL)
 

@@ -5,8 +5,8 @@
  * defaults:
  *
  *   WEIR_PROCS       number of processors, that is goroutines running at the same moment
- *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all; system:
- *                    with the frames inside of weir
+ *   WEIR_TRACEBACK   how much a dying program prints of its goroutines: none, single, all; crash:
+ *                    all, and a core file; system: with the frames inside of weir
  *   WEIR_DEBUG       name=value,name=value; WEIR_DEBUG=help lists what there is
  *
  * SIGQUIT (^\ in a terminal) prints every goroutine and ends the program. A program whose
@@ -55,9 +55,20 @@ typedef struct weir_run_options {
  *
  * Blocks: the calling thread until root has returned.  From: a thread that is no goroutine.
  * Fails: -EALREADY (it ran before), -EINVAL (root is NULL, stack_size above 1 GiB), -EAGAIN or
- * -ENOMEM (no thread, no memory to start with), -EMFILE or -ENFILE (no descriptor for the poller).  Panics: never. */
+ * -ENOMEM (no thread, no memory to start with), -EMFILE or -ENFILE (no descriptor for the poller).
+ * Panics: never. */
 WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
                       const weir_run_options *opt);
+
+/* Sets the number of processors, of goroutines that may run at once, if n > 0. Returns the number
+ * before.
+ *
+ * Without this call, WEIR_PROCS and weir_run_options.procs it follows what the system allows, also
+ * when that changes: the affinity mask, and the CPU quota of every cgroup above. A lower number takes
+ * effect as goroutines come to the scheduler, within some 10 ms.
+ *
+ * Parks: no.  From: goroutine.  Fails: -ENOMEM, changing nothing.  Panics: n above 1024. */
+WEIR_API int weir_procs(int n);
 
 /* Defines main, and is the head of the root function that follows it.
  *

@@ -57,19 +57,16 @@ WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
 
 /* Unlocks m, which another goroutine may have locked.
  *
- * The memory of m must outlast every unlock that is under way: who unlocks may still look at it when
- * the next one has locked already.
+ * The memory of m must outlast every unlock that is under way: who unlocks may still look at it
+ * when the next one has locked already.
  *
- * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked. */
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked; it stays as it is. */
 WEIR_API void weir_mutex_unlock(weir_mutex *m);
 
 /* An uncontended mutex is taken and given back without a call: its first 32 bits go from 0 to 1 and
  * back. That is part of the binary interface; all else in a mutex is not. The functions do the same
  * and remain for who takes their address. */
 typedef uint32_t WEIR_MAY_ALIAS weir_mutex_word_;
-
-/* Unlocks after the word was lowered from old. */
-WEIR_API void weir_mutex_unlock_slow_(weir_mutex *m, uint32_t old);
 
 static inline void weir_mutex_lock_(weir_mutex *m)
 {
@@ -82,10 +79,11 @@ static inline void weir_mutex_lock_(weir_mutex *m)
 
 static inline void weir_mutex_unlock_(weir_mutex *m)
 {
-        weir_mutex_word_ old = __atomic_fetch_sub((weir_mutex_word_ *)m, 1u, __ATOMIC_RELEASE);
+        weir_mutex_word_ mine = 1;
 
-        if (__builtin_expect(old != 1, 0))
-                weir_mutex_unlock_slow_(m, old);
+        if (__builtin_expect(!__atomic_compare_exchange_n((weir_mutex_word_ *)m, &mine, 0u, 0,
+                                                          __ATOMIC_RELEASE, __ATOMIC_RELAXED), 0))
+                weir_mutex_unlock(m);
 }
 
 #define weir_mutex_lock(m)   weir_mutex_lock_(m)

@@ -17,6 +17,7 @@
 struct context {
         void    *sp;            /* only the owner, by on_cpu */
         uint32_t on_cpu;        /* atomic */
+        uint32_t flags;         /* atomic; whose context it is says what they mean; see g.h */
 };
 
 /* Leaves the running context, saving it in *from, and resumes *to. Comes back when somebody
@@ -59,6 +60,11 @@ bool weir__arch_context_regs(const struct context *c, struct regs *ret);
 
 /* The registers in a ucontext that a signal handler was given. */
 void weir__arch_signal_regs(const void *ucontext, struct regs *ret);
+
+/* Makes the interrupted code, when the signal handler that was given ucontext returns, call fn(arg)
+ * on the stack below sp, as if the interrupted instruction had done so: unwinders and dumps go from
+ * fn to it, and know it for interrupted. fn must not return. Needs 256 bytes at sp. */
+void weir__arch_signal_call(void *ucontext, uintptr_t sp, void (*fn)(void *), void *arg);
 
 /* A walk up one C stack. Memory of the stack is read only through weir__os_peek, some at a time, so
  * that the stack may belong to a goroutine that runs on meanwhile: the walk then ends early or

@@ -20,6 +20,8 @@
 #define fetch_sub_seq(p, v)        __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
 #define fetch_or_relaxed(p, v)     __atomic_fetch_or((p), (v), __ATOMIC_RELAXED)
 #define fetch_and_seq(p, v)        __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_sub_release(p, v)    __atomic_fetch_sub((p), (v), __ATOMIC_RELEASE)
+#define fetch_and_relaxed(p, v)    __atomic_fetch_and((p), (v), __ATOMIC_RELAXED)
 #define fetch_or_seq(p, v)         __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
 
 /* Each answers whether the exchange was made; *e is left with what was found when it was not. */

@@ -28,6 +28,10 @@
 #define WEIR_TSAN 1
 #endif
 #endif
+/* A model test (test/model) has plain accesses reported by the same means, and no fibers. */
+#ifdef WEIR_MODEL
+#undef WEIR_TSAN
+#endif
 #ifndef WEIR_ASAN
 #define WEIR_ASAN 0
 #endif
@@ -44,8 +48,13 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define COUNT(a)    (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)   ((a) < (b) ? (a) : (b))
-#define MAX(a, b)   ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: one read the clock, and a wait of 24 ns became one for ever. */
+#define MIN(a, b) \
+        __extension__({ __typeof__((a) + 0) a_ = (a); __typeof__((b) + 0) b_ = (b); \
+                        a_ < b_ ? a_ : b_; })
+#define MAX(a, b) \
+        __extension__({ __typeof__((a) + 0) c_ = (a); __typeof__((b) + 0) d_ = (b); \
+                        c_ > d_ ? c_ : d_; })
 #define ALIGN_UP(x, to)   (((x) + ((to) - 1)) & ~((__typeof__(x))(to) - 1))
 #define ALIGN_DOWN(x, to) ((x) & ~((__typeof__(x))(to) - 1))
 #define CONTAINER_OF(ptr, T, field) ((T *)(void *)((char *)(ptr) - offsetof(T, field)))

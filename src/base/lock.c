@@ -1,7 +1,9 @@
 /* The slow path of the runtime's lock, and the check of its order in debug builds. */
 #include "base/lock.h"
 #include <sched.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Spins some microseconds, staying away for longer and longer: a lock taken for some tens of
  * nanoseconds is best left to one core for many turns (bench buffered_4_4 on two cores: 44 ns an item
@@ -19,7 +21,8 @@ void weir__lock_word_slow(uint32_t *word)
                 } else if (round < 32) {
                         sched_yield();
                 } else {
-                        nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
+                        /* Not by the name that libweir provides (sched/libc.c), which parks. */
+                        (void)syscall(SYS_nanosleep, &(struct timespec){ .tv_nsec = 50000 }, NULL);
                 }
                 free_ = 0;
                 if (!load_relaxed(word) && cas_acquire(word, &free_, 1))

@@ -4,6 +4,7 @@
  * that the message which explains the failure is not mixed with its consequences. */
 #include "base/base.h"
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void (*weir__throw_hook)(void);
@@ -16,7 +17,7 @@ _Noreturn void weir__throw(const char *fmt, ...)
 
         if (exchange_seq(&thrown, 1))
                 for (;;)
-                        pause();
+                        (void)syscall(SYS_pause);
         weir__out_print(&o, "fatal: weir is broken: ");
         va_start(ap, fmt);
         weir__out_vprint(&o, fmt, ap);

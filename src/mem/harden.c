@@ -101,7 +101,7 @@ static void shuffle(struct cache *c, unsigned class)
 static void guard(struct span *s)
 {
         /* In the heap a guard must go again with the span: a change of protection can. */
-        if (weir__os_protect((char *)s->start + span_bytes(s) - PAGE_SIZE, PAGE_SIZE, false) == 0)
+        if (weir__os_protect((char *)s->start + span_bytes(s) - PAGE_SIZE, PAGE_SIZE, true) == 0)
                 s->guarded = 1;
 }
 

@@ -129,7 +129,7 @@ void weir__span_release(struct span *s)
 
         if (s->guarded)
                 (void)weir__os_protect((char *)s->start + span_bytes(s) - PAGE_SIZE, PAGE_SIZE,
-                                       true);
+                                       false);
         weir__mem_lock(&weir__heap_lock);
         if (s->class && s->kind == MEM_MANUAL)
                 for (size_t i = 0; i < s->pages; i++)

@@ -33,18 +33,31 @@ void weir__os_huge(void *addr, size_t size);
 /* As weir__os_forget, when the kernel likes; until then the old content may be read. */
 void weir__os_forget_lazily(void *addr, size_t size);
 
-/* Takes any right of access to [addr, addr + size), or gives it back. -ENOMEM: too many mappings. */
-int weir__os_protect(void *addr, size_t size, bool accessible);
-
 /* Bytes of this process that the kernel backs with memory; 0: it does not tell. Needs no malloc. */
 size_t weir__os_resident(void);
 
-/* Makes [addr, addr + size) fault on any touch. Whole pages inside a weir__os_map.
- * Answers 0 or -errno; -ENOMEM: the process has used up its mappings. */
+/* Makes [addr, addr + size) fault on any touch, and forgets what was there, at no mapping of its
+ * own. Whole pages inside a weir__os_map. -EINVAL: the kernel cannot (Linux before 6.13). */
 int weir__os_guard(void *addr, size_t size);
+int weir__os_guard_remove(void *addr, size_t size);
 
-/* Whether guards cost no mapping each (MADV_GUARD_INSTALL, Linux 6.13 and later). */
-bool weir__os_guard_is_cheap(void);
+/* Denies any access to [addr, addr + size), or gives it back. What was there stays. Works
+ * everywhere, but each range denied takes two of the process's mappings. -ENOMEM: they are used
+ * up. */
+int weir__os_protect(void *addr, size_t size, bool deny);
+
+/* How many mappings a process may have. */
+uint64_t weir__os_mappings_max(void);
+
+/* The lowest page of [low, high), whole pages, that has memory under it; high: none has. Asks the
+ * kernel, and so does not touch any. */
+char *weir__os_lowest_resident(char *low, char *high);
+
+/* Makes every thread of the process that runs pass through a full fence, so that the others' side
+ * of a store-load pair needs none. False: not to be had (a kernel before 4.14, a sandbox).
+ * weir__os_fence_all_init once before. */
+bool weir__os_fence_all_init(void);
+bool weir__os_fence_all(void);
 
 /* Gives the memory under [addr, addr + size) back; it reads as zero afterwards. */
 void weir__os_forget(void *addr, size_t size);
@@ -79,6 +92,8 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size);
 
 /* The same with all signals blocked in it. */
 int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size);
+/* Has fn called when the calling thread ends by itself. 0 or -errno. The same fn in all calls. */
+int weir__os_at_thread_exit(void (*fn)(void));
 
 int  weir__os_thread_id(void);
 void weir__os_thread_name(const char *name);
@@ -92,6 +107,9 @@ void weir__os_thread_stack(char **ret_low, char **ret_high);
 /* How many threads the process has, those of libraries and sanitizers included; INT_MAX if the
  * kernel does not tell. */
 int weir__os_thread_count(void);
+
+/* The time that a thread of this process has had of a core, in nanoseconds; -1: no such thread. */
+int64_t weir__os_thread_cpu(int tid);
 
 /* Sends a signal to one thread of this process. */
 int weir__os_thread_signal(int tid, int sig);
@@ -181,6 +199,18 @@ struct os_image {
 
 /* Finds the loaded image that holds pc. False: none does. Takes the loader's lock. */
 bool weir__os_image_find(const void *pc, struct os_image *ret);
+
+/* Whose code an address is in. Safe in signal handlers. */
+enum os_text {
+        OS_TEXT_OTHER,          /* another library, or nothing known */
+        OS_TEXT_PROGRAM,        /* the program's own */
+        OS_TEXT_RUNTIME,        /* libweir's */
+        OS_TEXT_SYSTEM,         /* the C and C++ libraries, the loader, the kernel's page */
+};
+enum os_text weir__os_text_of(const void *pc);
+
+/* Learns that. Once, at start. False: it cannot be told here. */
+bool weir__os_text_init(void);
 
 /* Finds the function that holds pc by the symbol table of its image on disk. Writes its name and
  * the distance of pc from its start. False: not known. Needs no malloc. */

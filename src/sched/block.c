@@ -32,11 +32,16 @@ void weir__sched_block_exit(void)
         if (p) {
                 fetch_sub_seq(&sched.blocked, 1);
                 weir__m_take_p(m, p);
-                p->budget = SLICE;              /* it may have gone idle at the end of one */
-                p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
+                weir__slice_start(p);           /* it may have gone idle at the end of one */
                 store_relaxed(&g->state, G_RUNNING);
                 if (unlikely(load_seq(&sched.stopping)))
                         weir__sched_switch(m, g, &m->g0);       /* for good: it is in no queue */
+                return;
+        }
+        if (unlikely(g->locks)) {
+                weir__bound_wait(m);
+                fetch_sub_seq(&sched.blocked, 1);
+                store_relaxed(&g->state, G_RUNNING);
                 return;
         }
         store_relaxed(&g->state, G_RUNNABLE);

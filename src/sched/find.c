@@ -8,7 +8,7 @@
  *         spins in turn; it wakes the next when it finds something. So work spreads one thread at
  *         a time, and a burst of a thousand readies makes one wake.
  * Order   "Put work, then look for spinners" against "stop spinning, then look for work": the put
- *         side is a locked exchange for runnext; for the ring and the deque it is a plain store, so
+ *         side is a locked exchange for runnext and for the global queue's count; for the ring and the deque it is a plain store, so
  *         the load of `spinning` may pass it, and a thread may go to sleep over that work. Its
  *         owner still has it, and the monitor looks at every queue while a processor is idle
  *         (sysmon.c): it is then late by some microseconds, not lost. The last look in go_idle() is
@@ -29,19 +29,37 @@ enum { EVENTS = 128, GLOBAL_BATCH = 64, CROWD = 16 };
 
 /* ---- the poller ---- */
 
+/* Those that stay on a thread are in no queue. */
+static slowpath void take_locked(struct glist *ready)
+{
+        struct glist rest = { 0 };
+
+        for (struct g *g = ready->first, *next; g; g = next) {
+                next = g->next;
+                if (load_relaxed(&g->locks))
+                        weir__bound_add(g->thread, false);
+                else
+                        weir__glist_push(&rest, g);
+        }
+        *ready = rest;
+}
+
 /* Looks at the poller, waiting at most ns. Appends what became runnable, state RUNNABLE. */
 bool weir__sched_poll(int64_t ns, struct glist *ready)
 {
         struct os_event ev[EVENTS];
         struct m       *m = self();
         int             n = weir__os_poll_wait(ev, EVENTS, ns);
+        unsigned        locked = 0;
 
         if (ns != 0)
                 store_seq(&sched.poller, POLLER_WORKING);
         for (int i = 0; i < n; i++)
                 weir__sched_hooks.poll_event(ev[i].data, ev[i].what, ready);
-        for (struct g *g = ready->first; g; g = g->next)
+        for (struct g *g = ready->first; g; g = g->next) {
                 store_relaxed(&g->state, G_RUNNABLE);
+                locked |= load_relaxed(&g->locks);
+        }
         if (m && m->p) {
                 count_in(&m->p->counters, poll_calls, 1);
                 count_in(&m->p->counters, poll_events, n);
@@ -51,6 +69,8 @@ bool weir__sched_poll(int64_t ns, struct glist *ready)
                 weir__counter_shared(COUNTER_poll_events, (uint64_t)n);
                 weir__counter_shared(COUNTER_readies, ready->count);
         }
+        if (unlikely(locked))
+                take_locked(ready);
         if (unlikely(weir__debug.netpolltrace) && (n || ns)) {
                 struct out o = { .fd = 2 };
 
@@ -66,17 +86,12 @@ static bool net_open(void)
         return weir__sched_hooks.poll_open && weir__sched_hooks.poll_open();
 }
 
-static struct g *poll_now(struct p *p)
+static void poll_now(struct p *p)
 {
         struct glist l = { 0 };
-        struct g    *g;
 
-        if (!net_open() || !weir__sched_poll(0, &l))
-                return NULL;
-        g = l.first;
-        l.first = g->next;
-        weir__runq_put_list(p, &l);
-        return g;
+        if (net_open() && load_relaxed(&sched.poller) == POLLER_NONE && weir__sched_poll(0, &l))
+                weir__runq_put_list(p, &l);
 }
 
 void weir__sched_timer_earlier(int64_t when)
@@ -89,7 +104,7 @@ static int64_t earliest_timer(void)
 {
         int64_t when = INT64_MAX;
 
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 when = MIN(when, load_seq(&sched.procs[i]->timer_when));
         return when;
 }
@@ -116,7 +131,7 @@ void weir__sched_wake(void)
                 return;
         lock_take(&sched.lock);
         if (sched.idle_m ||
-            (load_relaxed(&sched.nthreads) - load_relaxed(&sched.blocked) < sched.nprocs &&
+            (load_relaxed(&sched.nthreads) - weir__threads_held() < load_relaxed(&sched.nprocs) &&
              weir__os_now() >= sched.start_again))
                 p = weir__p_idle_get();
         else
@@ -129,7 +144,9 @@ void weir__sched_wake(void)
                 return;
         }
         fetch_sub_seq(&sched.spinning, 1);
-        if (poller) {
+        /* Who put work in the meantime took this thread for one that looks. (Test model/sleep found
+         * the last thread in the poller and the work in the global queue.) */
+        if (poller || (load_seq(&sched.nglobal) && load_seq(&sched.poller) == POLLER_BLOCKED)) {
                 weir__os_poll_interrupt();
                 weir__counter_shared(COUNTER_thread_wakes, 1);
         }
@@ -171,10 +188,10 @@ static bool stale_next(struct p *p, struct seen *s, int64_t now)
 static struct g *steal(struct m *m, struct seen *seen, int64_t now)
 {
         struct p *p = m->p;
-        uint32_t  first = weir__rand_below(&p->rand, sched.nprocs);
+        uint32_t  n = load_acquire(&sched.nall), first = weir__rand_below(&p->rand, n);
 
-        for (uint32_t i = 0; i < sched.nprocs; i++) {
-                uint32_t  at = first + i < sched.nprocs ? first + i : first + i - sched.nprocs;
+        for (uint32_t i = 0; i < n; i++) {
+                uint32_t  at = first + i < n ? first + i : first + i - n;
                 struct p *from = sched.procs[at];
                 struct g *g;
 
@@ -192,7 +209,7 @@ static struct g *steal(struct m *m, struct seen *seen, int64_t now)
  * and timers make some too, and for those a thread waits in the poller. */
 static bool others_run(void)
 {
-        return load_relaxed(&sched.nidle) + 1 < sched.nprocs;
+        return load_relaxed(&sched.nidle) + 1 < load_relaxed(&sched.nprocs);
 }
 
 /* Looks everywhere for a while. Comes back spinning or not, as m->spinning says. */
@@ -202,10 +219,10 @@ static struct g *look_around(struct m *m)
         int64_t     start, now;
         struct g   *g;
 
-        if (sched.nprocs == 1)
+        if (load_relaxed(&sched.nall) == 1)
                 return NULL;
         if (!m->spinning) {
-                uint32_t busy = sched.nprocs - load_relaxed(&sched.nidle);
+                uint32_t busy = load_relaxed(&sched.nprocs) - load_relaxed(&sched.nidle);
 
                 if (2 * load_relaxed(&sched.spinning) >= busy)
                         return NULL;
@@ -220,7 +237,8 @@ static struct g *look_around(struct m *m)
                         return g;
                 for (unsigned i = 0; i < 16; i++)
                         weir__spin_pause();
-                if (load_relaxed(&sched.poller) == POLLER_NONE && (g = poll_now(m->p)))
+                poll_now(m->p);
+                if ((g = weir__runq_get(m->p)))
                         return g;
                 now = weir__os_now();
         } while (now - start < sched.spin_ns && others_run() && !load_relaxed(&sched.stopping));
@@ -236,7 +254,7 @@ static void stop_spinning(struct m *m)
 
 static bool work_somewhere(void)
 {
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 if (!weir__runq_lone(sched.procs[i]))
                         return true;
         return load_seq(&sched.nglobal) != 0;
@@ -260,7 +278,7 @@ static bool take_idle_p(struct m *m)
 static void go_idle(struct m *m)
 {
         lock_take(&sched.lock);
-        if (sched.global.count) {
+        if (sched.global.count || sched.bound.count || sched.hogs.count) {
                 lock_drop(&sched.lock);
                 return;
         }
@@ -337,17 +355,45 @@ static void wait_for_work(struct m *m)
         }
 }
 
-/* The wide look, due when the budget is used up: what the local queues would keep waiting. */
+/* The wide look, due when the budget is used up. All that waits elsewhere queues up behind what
+ * waits in the ring, and the head of the ring runs: so no source of work, however rich, keeps
+ * another waiting. (Once the global queue went first: goroutines that came back from blocking calls
+ * kept it filled, and those started early waited for ever.) */
 static struct g *look_wide(struct p *p)
 {
         struct g *g;
 
         /* Somebody else's timers, each in its turn: he may compute for long. */
-        run_timers(sched.procs[weir__rand_below(&p->rand, sched.nprocs)]);
-        g = weir__global_get(p, 1);
-        if (!g && load_relaxed(&sched.poller) == POLLER_NONE)
-                g = poll_now(p);
-        return g ? g : weir__runq_get_oldest(p);
+        run_timers(sched.procs[weir__rand_below(&p->rand, load_acquire(&sched.nall))]);
+        poll_now(p);
+        if (weir__runq_room(p)) {
+                weir__global_fetch(p, MIN(weir__runq_room(p), (uint32_t)GLOBAL_BATCH));
+        } else {
+                p->turn = !p->turn;
+                if (p->turn && (g = weir__global_get(p, 1)))
+                        return g;
+        }
+        return weir__runq_get_fair(p, load_relaxed(&weir__sched_coarse));
+}
+
+/* Timers stay with the processor on which they were set. */
+static unsigned run_retired_timers(void)
+{
+        unsigned n = 0;
+
+        for (uint32_t i = load_relaxed(&sched.nprocs); i < load_acquire(&sched.nall); i++)
+                n += run_timers(sched.procs[i]);
+        return n;
+}
+
+/* At a wide look, threads that wait for a processor have their turn: those that were stopped because
+ * they compute only when this processor served others for as long. */
+static bool serve_bound(struct m *m)
+{
+        int64_t stopped = load_relaxed(&m->p->stopped_at);
+
+        return weir__bound_serve(m, load_relaxed(&weir__sched_coarse) - stopped >=
+                                            weir__debug.slice * 1000000);
 }
 
 /* A goroutine to run; NULL when there is none and m has given its processor up. */
@@ -356,39 +402,73 @@ static struct g *find(struct m *m)
         struct p *p = m->p;
         struct g *g;
 
+        if (unlikely(weir__p_retired(p))) {
+                if (m->spinning)
+                        stop_spinning(m);
+                return NULL;
+        }
         run_timers(p);
-        if (!p->budget && (g = look_wide(p)))
+        if (!p->budget) {
+                if (serve_bound(m))
+                        return NULL;
+                if ((g = look_wide(p)))
+                        return g;
+        }
+        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)))
                 return g;
-        if ((g = weir__runq_get(p)) || (g = weir__global_get(p, GLOBAL_BATCH)) ||
-            (g = look_around(m)))
+        if (weir__bound_serve(m, true))
+                return NULL;
+        if ((g = look_around(m)))
+                return g;
+        if (unlikely(load_relaxed(&sched.nretired)) && run_retired_timers() &&
+            (g = weir__runq_get(p)))
                 return g;
         go_idle(m);
         return NULL;
 }
 
-_Noreturn void weir__sched_loop(struct m *m)
+/* WEIR_DEBUG=migrate: a goroutine that parked on this thread is left to another one, for some
+ * milliseconds at most: the others may all be in blocking calls. */
+static slowpath bool leave_to_others(struct m *m, struct g *g)
+{
+        struct glist l = { 0 };
+
+        if (sched.nprocs == 1 || g->parked_on != m->id + 1 || g->refused++ == 500) {
+                g->parked_on = 0;
+                return false;
+        }
+        if (m->spinning)
+                stop_spinning(m);
+        weir__glist_push(&l, g);
+        weir__global_put_list(&l);
+        weir__sched_wake();
+        weir__os_sleep(10 * 1000);
+        return true;
+}
+
+void weir__sched_loop(struct m *m)
 {
         struct g *g;
 
         for (;;) {
                 if (load_relaxed(&sched.stopping))
                         stop(m);
+                if (unlikely(m->ending))
+                        return;
                 if (!m->p) {
                         wait_for_work(m);
                         continue;
                 }
                 g = find(m);
-                if (!g)
+                if (!g || (unlikely(weir__debug.migrate) && leave_to_others(m, g)))
                         continue;
                 if (m->spinning) {
                         stop_spinning(m);
                         if (!weir__runq_lone(m->p))
                                 weir__sched_wake();     /* more than this thread can run */
                 }
-                if (!m->p->budget) {                    /* only a wide look earns a new one */
-                        m->p->budget = SLICE;
-                        m->p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
-                }
+                if (!m->p->budget)                      /* only a wide look earns a new one */
+                        weir__slice_start(m->p);
                 weir__sched_switch(m, &m->g0, g);
         }
 }

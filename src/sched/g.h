@@ -9,7 +9,7 @@
 struct m;
 struct p;
 
-enum { G_NAME_MAX = 63 };
+enum { G_NAME_MAX = 63, LOCKS_MAX = UINT16_MAX };
 
 /* State of a goroutine.
  *
@@ -52,6 +52,14 @@ enum why {
         WHY_COUNT
 };
 
+/* In ctx.flags. A switch looks at those of both sides with one branch; where one is set, it goes
+ * the long way. */
+enum {
+        CTX_G0 = 1,             /* const: the thread's own context, no goroutine */
+        CTX_CANARY = 2,         /* const: its stack has a canary, to be looked at when it leaves */
+        CTX_TRIM = 4,           /* the monitor's: memory below its frames goes back; wait */
+};
+
 /* A frame of weir_protect, on the stack of the goroutine that called it. */
 struct protect;
 
@@ -63,7 +71,8 @@ struct g {
         struct g      *next;            /* whose list or queue it is in */
         struct m      *m;               /* atomic: the thread it runs on, NULL otherwise */
         uint32_t       switches;        /* atomic, only the thread that runs it writes */
-        uint32_t       why;             /* atomic: enum why, while parked */
+        uint16_t       why;             /* atomic: enum why, while parked */
+        uint16_t       locks;           /* atomic, only itself: open calls of weir_thread_lock */
         const void    *wait_on;         /* atomic: the object, while parked */
         int64_t        since;           /* atomic: coarse time of the last park */
 
@@ -74,8 +83,22 @@ struct g {
         void          (*after)(void *); /* only itself: called with after_arg once fn returned */
         void           *after_arg;
         struct protect *protect;        /* only itself: innermost weir_protect */
+        bool            spare_open;     /* only itself: an overflow is being unwound */
+        int             fault_sig;      /* only itself: the fault that is about to panic */
+        int             fault_code;     /* the same: si_code */
+        void           *fault_addr;     /* the same: si_addr */
+        void           *fault_pc;       /* the same: the instruction */
+        char            exception[32] __attribute__((aligned(16)));
+                                        /* only itself: the unwinder's, while it exits */
+        uint32_t        trimmed;        /* only the monitor: switches + 1 at the last return */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
+        struct m       *thread;         /* while locks is not 0: the thread it stays on */
+        struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
+        uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
+        uint32_t        parked_on;      /* only itself, then who dequeued it: m->id + 1 of its thread
+                                         * at the last park, with WEIR_DEBUG=migrate */
+        uint32_t        refused;        /* who dequeued it: how often that thread let it pass */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */
 #endif

@@ -4,6 +4,16 @@
 
 #include "sched/g.h"
 
+/* What is known of a goroutine that held its processor while others waited. */
+struct hold {
+        uint64_t    id;                 /* of the goroutine */
+        void      (*fn)(void *);        /* its entry */
+        int64_t     since, ns;          /* when it began, how long it took */
+        const void *pc[16];             /* where it was, innermost first */
+        uint32_t    frames;
+        bool        computed;           /* else it was in a call */
+};
+
 /* State of a thread: with a processor it runs or looks for goroutines; without one it sleeps on
  * `wake` (on sched.idle_m, owned by sched.lock), is in the poller, or runs a blocking call. */
 struct m {
@@ -15,8 +25,30 @@ struct m {
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */
         struct m  *idle_next;   /* lock: sched */
-        int        tid;         /* const after start */
+        int        tid;         /* atomic; const while the thread lives */
+        bool       ending;      /* only this thread: its locked goroutine has ended */
+
+        /* A thread of the program that is attached (lock.c). */
+        bool       guest;       /* const while attached */
+        uint32_t   attached;    /* only this thread: open calls of weir_thread_attach */
+        struct g   own;         /* its goroutine, which has no stack of ours */
         uint32_t   id;          /* const */
+
+        /* Threads that wait for a processor of their own accord (bound.c). */
+        struct m *bound_next;   /* lock: sched */
+
+        /* What the monitor asks of a thread that holds its processor for long, and what the signal
+         * handler answers (hold.c). */
+        uint32_t      ask;      /* atomic: enum ask, 0 once it was looked at */
+        uint32_t      answer;   /* atomic: on the monitor's list of answers */
+        uint64_t      ask_at;   /* the monitor's, before ask: the processor's switches then */
+        struct p     *given;    /* atomic: the processor it gave up; whoever takes it from here has it */
+        struct m     *answer_next; /* whoever pushed it on the list of answers, then the monitor */
+        uint32_t      interrupts; /* atomic, only this thread's handler: signals of the runtime */
+        bool          lost;     /* only this thread: its goroutine goes on without a processor */
+        bool          stopped;  /* before given: it waits in the handler, until it has one again */
+        struct regs   stop_regs;        /* while g->stopped points here */
+        struct hold   hold;     /* the handler's and, once it answered, who files it */
 
         /* What a dump asks of a running thread, answered by the signal handler. */
         uint32_t    look;       /* atomic: 1 asked, 2 answered */

@@ -6,12 +6,21 @@
 #include "base/lock.h"
 #include "sched/g.h"
 
+#ifndef WEIR_RUNQ_SIZE
+#define WEIR_RUNQ_SIZE 256      /* model tests take 4 */
+#endif
+
 enum {
-        RUNQ_SIZE = 256,
+        RUNQ_SIZE = WEIR_RUNQ_SIZE,
+        SPAWNED_FIRST = WEIR_RUNQ_SIZE, /* slots of the deque of started goroutines, at first ... */
+        SPAWNED_MAX = 1 << 16,  /* ... and at most */
         PROCS_MAX = 1024,
         SLICE = 61,             /* switches between two looks at what is not local, at most */
         WIDE_NS = 5000000,      /* time between two such looks, at most, and a switch longer */
         START_EVERY = 4,        /* switches between two looks at started goroutines, at most */
+        AGED_NS = 10000000,     /* one that was started so long ago runs before newer ones, ... */
+        AGE_EVERY_NS = 1000000, /* ... one in this time, and one more for so many that wait */
+        AGE_SHARE = 1024,
         G_CACHE = 64,           /* dead goroutines kept per processor */
 };
 
@@ -19,12 +28,15 @@ enum {
  *
  *   IDLE     on the idle list, owned by sched.lock
  *   RUNNING  owned by one thread, its m->p
+ *   RETIRED  one too many since the number was lowered (procs.c), owned by sched.lock
  *
  *   IDLE -> RUNNING, RUNNING -> IDLE under sched.lock; a blocking call hands it from thread to
  *   thread */
-enum p_state { P_IDLE, P_RUNNING };
+enum p_state { P_IDLE, P_RUNNING, P_RETIRED };
 
+struct m;
 struct timers;
+struct spawned;
 
 struct p {
         /* The owner's line: nobody else reads it, so a thief that looks around takes nothing away. */
@@ -32,9 +44,10 @@ struct p {
         uint32_t  ndead;                /* only the owner */
         struct g *dead;                 /* only the owner: recycled goroutines, default stack */
         int64_t   wide_due;             /* only the owner: coarse time of the next wide look */
+        int64_t   aged_at;              /* only the owner: coarse time of the last aging */
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
         uint64_t  rand;                 /* only the owner */
-        bool      turn;                 /* only the owner: whose turn at a wide look */
+        bool      turn;                 /* only the owner: the global queue's turn, when the ring is full */
 
         /* What thieves look at. */
         struct g *runnext __attribute__((aligned(CACHE_LINE)));
@@ -43,6 +56,8 @@ struct p {
         uint32_t  tail;                 /* atomic: only the owner writes */
         uint32_t  state;                /* atomic: enum p_state */
         uint32_t  id;                   /* const */
+        struct m *m;                    /* atomic: the thread that runs it, as far as it is known */
+        int64_t   stopped_at;           /* atomic: when a goroutine was last stopped here */
 
         int64_t        timer_when __attribute__((aligned(CACHE_LINE)));
                                         /* atomic: earliest timer, INT64_MAX: none; lock: timers */
@@ -54,11 +69,11 @@ struct p {
         struct g *ring[RUNQ_SIZE] __attribute__((aligned(CACHE_LINE)));        /* atomic slots */
 
         struct {
-                int64_t   bottom __attribute__((aligned(CACHE_LINE)));
+                int64_t        bottom __attribute__((aligned(CACHE_LINE)));
                                                 /* atomic: only the owner writes */
-                int64_t   top __attribute__((aligned(CACHE_LINE)));
+                struct spawned *slots;          /* atomic: only the owner writes; see runq.c */
+                int64_t        top __attribute__((aligned(CACHE_LINE)));
                                                 /* atomic: advanced by compare-exchange */
-                struct g *slot[RUNQ_SIZE];      /* atomic */
         } spawned;
 };
 

@@ -17,45 +17,64 @@
 
 int64_t weir__sched_coarse;
 
-_Noreturn void weir__sched_no_g(const char *call)
+static slowpath struct g *wait_until_left(struct g *to)
 {
-        if (self() && self()->g != &self()->g0)
-                weir__panic("%s: called inside weir_blocking, where only calls for any thread work",
-                            call);
-        weir__panic("%s: not on a goroutine; call it below weir_run", call);
-}
-
-static slowpath void wait_until_left(const struct context *c)
-{
-        for (unsigned i = 0; load_acquire(&c->on_cpu); i++) {
+        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
                 if (i < 200)
                         weir__spin_pause();
                 else
                         weir__os_yield();
         }
+        return to;
+}
+
+/* What enters a stack: it is a goroutine's, and counts. */
+static inline void enter(struct m *m, struct g *to)
+{
+        check(load_relaxed(&to->state) == G_RUNNABLE);
+        store_relaxed(&to->state, G_RUNNING);
+        owner_add(&to->switches, 1);
+        count_in(&m->p->counters, switches, 1);
+}
+
+/* A switch with a flag on one side. Like wait_until_left it answers to, so that the usual way
+ * need not keep it over a call. */
+static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *to)
+{
+        if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
+                weir__fault_canary(from);
+        /* acquire: pairs with the release in trim.c, the memory is gone or it stays */
+        for (unsigned i = 0; load_acquire(&to->ctx.flags) & CTX_TRIM; i++) {
+                if (i < 200)
+                        weir__spin_pause();
+                else
+                        weir__os_yield();
+        }
+        if (!(load_relaxed(&to->ctx.flags) & CTX_G0))
+                enter(m, to);
+        return to;
 }
 
 /* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
  * on another thread: whoever needs the current m after this asks for it anew. */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to)
 {
-        bool dying = load_relaxed(&from->state) == G_DEAD;
-
         check(m->g == from);
         from->saved_errno = *m->err;
         if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
-                wait_until_left(&to->ctx);
+                to = wait_until_left(to);
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
         store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
-        if (to != &m->g0) {
-                check(load_relaxed(&to->state) == G_RUNNABLE);
-                store_relaxed(&to->state, G_RUNNING);
-                owner_add(&to->switches, 1);
-                count_in(&m->p->counters, switches, 1);
-        }
+        /* on_cpu is stored before the flag of a trim is read; the processor may still turn them
+         * around, trim.c makes up for that with a fence for all. */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (likely(!(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))))
+                enter(m, to);
+        else
+                to = enter_flagged(m, from, to);
         m->g = to;
-        san_leave(from, to, dying);
+        san_leave(from, to);
         weir__arch_switch(&from->ctx, &to->ctx);
         san_arrived(from);
         *self()->err = from->saved_errno;
@@ -80,9 +99,13 @@ struct g *weir__sched_pick(struct m *m)
 void weir__sched_park_begin(struct g *g, enum why why, const void *on)
 {
         check(load_relaxed(&g->state) == G_RUNNING);
-        store_relaxed(&g->why, (uint32_t)why);
+        store_relaxed(&g->why, (uint16_t)why);
         store_relaxed(&g->wait_on, on);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
+        if (unlikely(weir__debug.migrate)) {
+                g->parked_on = self()->id + 1;
+                g->refused = 0;
+        }
         store_release(&g->state, G_PARKED);
 }
 
@@ -95,7 +118,8 @@ bool weir__sched_may_spin(void)
 {
         struct p *p = self()->p;
 
-        return sched.nprocs > 1 && load_relaxed(&sched.nidle) + 1 < sched.nprocs &&
+        return load_relaxed(&sched.nprocs) > 1 &&
+               load_relaxed(&sched.nidle) + 1 < load_relaxed(&sched.nprocs) &&
                !load_relaxed(&p->runnext) && weir__runq_lone(p);
 }
 
@@ -106,6 +130,14 @@ void weir__sched_park(struct g *g)
 
         check(m->p);
         count_in(&m->p->counters, parks, 1);
+        if (unlikely(g->locks)) {
+                weir__lock_wait(m, g);
+                return;
+        }
+        if (unlikely(weir__debug.migrate)) {
+                weir__sched_switch(m, g, &m->g0);       /* the loop looks at who it is */
+                return;
+        }
         next = weir__sched_pick(m);
         if (unlikely(next == g)) {                      /* readied before it left */
                 store_relaxed(&g->state, G_RUNNING);
@@ -121,7 +153,12 @@ void weir__sched_ready(struct g *g)
 
         check(load_acquire(&g->state) == G_PARKED);
         store_relaxed(&g->state, G_RUNNABLE);
-        if (likely(m && m->p)) {
+        if (unlikely(load_relaxed(&g->locks))) {
+                weir__count(readies, 1);
+                weir__bound_add(g->thread, false);
+                return;
+        }
+        if (likely(m && m->p && !weir__debug.migrate)) {
                 count_in(&m->p->counters, readies, 1);
                 weir__runq_next(m->p, g);
                 weir__sched_wake_for(m->p);
@@ -144,6 +181,10 @@ void weir_yield(void)
                 return;
         }
         count_in(&p->counters, yields, 1);
+        if (unlikely(g->locks)) {
+                weir__lock_yield(m, g);
+                return;
+        }
         store_relaxed(&g->state, G_RUNNABLE);
         weir__runq_put(p, g);
         next = weir__sched_pick(m);

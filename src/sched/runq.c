@@ -6,6 +6,8 @@
  *         thieves the oldest. One global queue takes what overflows or comes from elsewhere.
  * Shape   ring:   head (any, by compare-exchange) ... tail (owner)
  *         deque:  top (any, by compare-exchange; oldest) ... bottom (owner; newest)
+ *         The deque grows up to SPAWNED_MAX: what a full one gave to the ring would run, and start
+ *         others in its turn, before what is in the deque.
  * States  A goroutine in a slot between head and tail (top and bottom) is owned by the queue; the
  *         successful compare-exchange on head (top) moves the ownership of the slots it passes.
  *         A slot may be read by a thief that then loses; so slots are atomic words.
@@ -19,8 +21,9 @@
  * Not     Starting goroutines through the ring, as Go does: a tree of a million goroutines is then
  *         expanded level by level, and all of them are alive at once, each touching fresh pages.
  *         Newest first keeps some tens alive and their stacks in the cache. The ring comes before
- *         the deque, for what runs already should end first, but for every fourth switch; and the
- *         owner takes the oldest started at every other wide look (find.c), so nobody starves. */
+ *         the deque, for what runs already should end first, but for every fourth switch. Nobody
+ *         starves: at a wide look (find.c) what has waited in the deque for AGED_NS, in the global
+ *         queue or in runnext goes to the tail of the ring, and the head of the ring runs. */
 #include "sched/state.h"
 
 /* ---- the ring ---- */
@@ -44,6 +47,12 @@ static slowpath bool overflow(struct p *p, struct g *g, uint32_t head, uint32_t 
         return true;
 }
 
+/* At least so many fit: thieves only make room. */
+uint32_t weir__runq_room(const struct p *p)
+{
+        return RUNQ_SIZE - (load_relaxed(&p->tail) - load_acquire(&p->head));
+}
+
 void weir__runq_put(struct p *p, struct g *g)
 {
         for (;;) {
@@ -65,7 +74,7 @@ void weir__runq_put(struct p *p, struct g *g)
  * of stacks never go away, so the worst is a line fetched in vain. */
 static inline void prefetch_after(struct p *p, uint32_t head)
 {
-        uint32_t n = load_relaxed(&p->tail) - head;
+        uint32_t n = load_acquire(&p->tail) - head;     /* as for a thief: the monitor drains, too */
         char    *sp;
 
         if (n > 2)
@@ -95,15 +104,44 @@ static struct g *ring_get(struct p *p)
 
 /* ---- the deque of started goroutines ---- */
 
+/* Its slots: a power of two that doubles when it is full. Thieves may still read the slots it had
+ * before, in which what they can win stays as it was; so those are kept, and as many again at most. */
+struct spawned {
+        int64_t   size;                 /* const */
+        struct g *slot[];               /* atomic */
+};
+
+static inline struct g **spawned_slot(struct spawned *s, int64_t i)
+{
+        return &s->slot[i & (s->size - 1)];
+}
+
+static slowpath struct spawned *grow_spawned(struct p *p, struct spawned *old, int64_t bottom)
+{
+        int64_t         size = old ? 2 * old->size : SPAWNED_FIRST;
+        struct spawned *s = size > SPAWNED_MAX ? NULL : weir__os_map(ALIGN_UP(
+                sizeof *s + (size_t)size * sizeof s->slot[0], (size_t)OS_PAGE));
+
+        if (!s)
+                return NULL;
+        s->size = size;
+        for (int64_t i = load_relaxed(&p->spawned.top); i < bottom; i++)
+                store_relaxed(spawned_slot(s, i), load_relaxed(spawned_slot(old, i)));
+        store_release(&p->spawned.slots, s);    /* pairs with the acquire in steal_spawned */
+        return s;
+}
+
 void weir__runq_put_spawned(struct p *p, struct g *g)
 {
-        int64_t bottom = load_relaxed(&p->spawned.bottom);
+        int64_t         bottom = load_relaxed(&p->spawned.bottom);
+        struct spawned *s = load_relaxed(&p->spawned.slots);
 
-        if (unlikely(bottom - load_acquire(&p->spawned.top) >= RUNQ_SIZE)) {
+        if (unlikely(!s || bottom - load_acquire(&p->spawned.top) >= s->size) &&
+            !(s = grow_spawned(p, s, bottom))) {
                 weir__runq_put(p, g);
                 return;
         }
-        store_relaxed(&p->spawned.slot[bottom % RUNQ_SIZE], g);
+        store_relaxed(spawned_slot(s, bottom), g);
         store_release(&p->spawned.bottom, bottom + 1);
 }
 
@@ -120,7 +158,7 @@ static struct g *pop_spawned(struct p *p)
                 store_relaxed(&p->spawned.bottom, bottom + 1);
                 return NULL;
         }
-        g = load_relaxed(&p->spawned.slot[bottom % RUNQ_SIZE]);
+        g = load_relaxed(spawned_slot(load_relaxed(&p->spawned.slots), bottom));
         if (top < bottom)
                 return g;
         if (!cas_seq(&p->spawned.top, &top, top + 1))
@@ -129,22 +167,35 @@ static struct g *pop_spawned(struct p *p)
         return g;
 }
 
+/* The oldest, still in its slot; NULL when there is none. */
+static struct g *peek_spawned(struct p *p, int64_t *ret_top)
+{
+        int64_t top = load_seq(&p->spawned.top);
+
+        *ret_top = top;
+        if (top >= load_seq(&p->spawned.bottom))
+                return NULL;
+        /* After bottom: a bottom that counts a goroutine comes with slots that hold it. */
+        return load_relaxed(spawned_slot(load_acquire(&p->spawned.slots), top));
+}
+
 static struct g *steal_spawned(struct p *p)
 {
-        for (;;) {
-                int64_t   top = load_seq(&p->spawned.top);
-                int64_t   bottom = load_seq(&p->spawned.bottom);
-                struct g *g;
+        struct g *g;
+        int64_t   top;
 
-                if (top >= bottom)
-                        return NULL;
-                g = load_relaxed(&p->spawned.slot[top % RUNQ_SIZE]);
+        while ((g = peek_spawned(p, &top)))
                 if (cas_seq(&p->spawned.top, &top, top + 1))
                         return g;
-        }
+        return NULL;
 }
 
 /* ---- all three together ---- */
+
+static int64_t spawned_count(const struct p *p)
+{
+        return load_relaxed(&p->spawned.bottom) - load_relaxed(&p->spawned.top);
+}
 
 void weir__runq_next(struct p *p, struct g *g)
 {
@@ -166,15 +217,32 @@ struct g *weir__runq_get(struct p *p)
         return g ? g : pop_spawned(p);
 }
 
-/* At a wide look the longest waiting goes first: the ring before runnext, whose holders could hand
- * the slice to and fro for ever, and the oldest started in its turn. */
-struct g *weir__runq_get_oldest(struct p *p)
+/* The oldest started leave the deque for the ring when they have waited long: from there they run in
+ * their turn, however many are started after them. So few at a time, for with one at each wide look a
+ * tree of goroutines is expanded level by level after all (skynet: 1.2 s in place of 0.12). */
+static void age_spawned(struct p *p, int64_t now)
+{
+        int64_t   n = (now - p->aged_at) / AGE_EVERY_NS, top;
+        struct g *g;
+
+        if (n <= 0)
+                return;
+        p->aged_at = now;
+        n = MIN(n * (1 + spawned_count(p) / AGE_SHARE), (int64_t)weir__runq_room(p));
+        while (n-- > 0 && (g = peek_spawned(p, &top)) &&
+               now - load_relaxed(&g->since) >= AGED_NS) {
+                if (cas_seq(&p->spawned.top, &top, top + 1))
+                        weir__runq_put(p, g);
+        }
+}
+
+/* At a wide look the ring goes before runnext, whose holders could hand the slice to and fro for
+ * ever; runnext goes behind the ring. */
+struct g *weir__runq_get_fair(struct p *p, int64_t now)
 {
         struct g *g;
 
-        p->turn = !p->turn;
-        if (p->turn && (g = steal_spawned(p)))
-                return g;
+        age_spawned(p, now);
         if ((g = exchange_seq(&p->runnext, NULL)))
                 weir__runq_put(p, g);
         g = ring_get(p);
@@ -188,11 +256,6 @@ void weir__runq_put_list(struct p *p, struct glist *l)
                 weir__runq_put(p, g);
         }
         *l = (struct glist){ 0 };
-}
-
-static int64_t spawned_count(const struct p *p)
-{
-        return load_relaxed(&p->spawned.bottom) - load_relaxed(&p->spawned.top);
 }
 
 bool weir__runq_empty(const struct p *p)
@@ -243,8 +306,8 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too)
         struct g *g = steal_spawned(from);
 
         if (g) {
-                /* One, not half: the oldest is the root of most work, and where they are many tiny ones
-                 * their starter runs them cheaper than a cold core (bench spawn_exit). */
+                /* One, not half: the oldest is the root of most work, and where they are many tiny
+                 * ones their starter runs them cheaper than a cold core (bench spawn_exit). */
                 count_in(&to->counters, steals, 1);
                 count_in(&to->counters, stolen_goroutines, 1);
                 return g;
@@ -295,38 +358,55 @@ void weir__global_put_list(struct glist *l)
                 sched.global.first = l->first;
         sched.global.last = l->last;
         sched.global.count += l->count;
-        store_relaxed(&sched.nglobal, sched.global.count);
+        /* Locked: before whoever put this looks for spinning threads, see Order in find.c. */
+        store_seq(&sched.nglobal, sched.global.count);
         lock_drop(&sched.lock);
         *l = (struct glist){ 0 };
 }
 
-struct g *weir__global_get(struct p *p, unsigned max)
+/* Takes from the front what is p's share, at most max. */
+static struct glist global_detach(unsigned max)
 {
-        struct g *first, *g;
-        unsigned  n;
+        struct glist l = { 0 };
+        struct g    *g;
 
         if (!load_relaxed(&sched.nglobal))
-                return NULL;
+                return l;
         lock_take(&sched.lock);
-        n = MIN(sched.global.count, sched.global.count / sched.nprocs + 1);
-        n = MIN(n, MIN(max, (unsigned)RUNQ_SIZE / 2));
-        first = g = sched.global.first;
-        for (unsigned i = 1; i < n; i++)
-                g = g->next;
-        if (n) {
+        l.count = MIN(sched.global.count, sched.global.count / load_relaxed(&sched.nprocs) + 1);
+        l.count = MIN(l.count, max);
+        l.count = MIN(l.count, (unsigned)RUNQ_SIZE / 2);
+        if (l.count) {
+                l.first = g = sched.global.first;
+                for (unsigned i = 1; i < l.count; i++)
+                        g = g->next;
+                l.last = g;
                 sched.global.first = g->next;
                 if (!g->next)
                         sched.global.last = NULL;
                 g->next = NULL;
-                sched.global.count -= n;
+                sched.global.count -= l.count;
                 store_relaxed(&sched.nglobal, sched.global.count);
         }
         lock_drop(&sched.lock);
-        if (!n)
-                return NULL;
-        for (g = first->next; g; g = first->next) {
-                first->next = g->next;
-                weir__runq_put(p, g);
+        return l;
+}
+
+struct g *weir__global_get(struct p *p, unsigned max)
+{
+        struct glist l = global_detach(max);
+        struct g    *g = l.first;
+
+        if (g) {
+                l.first = g->next;
+                weir__runq_put_list(p, &l);
         }
-        return first;
+        return g;
+}
+
+void weir__global_fetch(struct p *p, unsigned max)
+{
+        struct glist l = global_detach(max);
+
+        weir__runq_put_list(p, &l);
 }

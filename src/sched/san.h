@@ -9,8 +9,10 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 
-static inline void san_leave(struct g *from, struct g *to, bool dying)
+static inline void san_leave(struct g *from, struct g *to)
 {
+        bool dying = load_relaxed(&from->state) == G_DEAD;
+
         __sanitizer_start_switch_fiber(dying ? NULL : &from->fake_stack, to->stack.low,
                                        (size_t)(to->stack.high - to->stack.low));
 }
@@ -29,9 +31,8 @@ static inline void san_born(struct g *g)
 #elif WEIR_TSAN
 #include <sanitizer/tsan_interface.h>
 
-static inline void san_leave(struct g *from, struct g *to, bool dying)
+static inline void san_leave(struct g *from, struct g *to)
 {
-        (void)dying;
         __tsan_release(&from->ctx.on_cpu);      /* what the switch does, in assembly, after this */
         __tsan_switch_to_fiber(to->fiber, 0);
 }
@@ -52,11 +53,10 @@ static inline void san_born(struct g *g)
 
 #else
 
-static inline void san_leave(struct g *from, struct g *to, bool dying)
+static inline void san_leave(struct g *from, struct g *to)
 {
         (void)from;
         (void)to;
-        (void)dying;
 }
 
 static inline void san_arrived(struct g *g)

@@ -20,7 +20,9 @@ static inline struct g *weir__sched_g(void)
         return m && m->g != &m->g0 ? m->g : NULL;
 }
 
-_Noreturn void weir__sched_no_g(const char *call) slowpath;
+/* Takes a processor again for a goroutine that lost its own while it held it for long (hold.c), or
+ * panics. Answers the goroutine. */
+struct g *weir__sched_regain(const char *call) slowpath;
 
 /* The running goroutine. Panics "not on a goroutine" naming the call where there is none, and in
  * weir_blocking, where there is no processor. */
@@ -29,7 +31,7 @@ static inline struct g *weir__sched_need_g(const char *call)
         struct m *m = self();
 
         if (unlikely(!m || !m->p || m->g == &m->g0))
-                weir__sched_no_g(call);
+                return weir__sched_regain(call);
         return m->g;
 }
 
@@ -110,8 +112,10 @@ void weir__sched_block_exit(void);
 /* The caller's mistake, found by the runtime; like weir_panic. */
 _Noreturn void weir__panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), __cold__));
 
-/* Goes on with a panic that weir_protect caught, to the next weir_protect. */
-_Noreturn void weir__panic_again(const struct weir_panic_info *info);
+/* weir_protect for a caller that has something to do and then goes on with what it held up: besides
+ * 0 and WEIR_EPANIC it answers 1 for a weir_go_exit. */
+int weir__panic_hold(void (*fn)(void *arg), void *arg, struct weir_panic_info *ret);
+_Noreturn void weir__panic_again(int held, const struct weir_panic_info *info);
 
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 

@@ -9,9 +9,10 @@
  * Cost    About 40 ns for start, run and end of an empty goroutine. */
 #include "sched/state.h"
 #include "sched/san.h"
+#include <errno.h>
 #include <weir/go.h>
 
-enum { ARGS_MAX = 64 * 1024, IDS = 64 };
+enum { ARGS_MAX = 64 * 1024, IDS = 64, UNDER = 4 * OS_PAGE };
 
 static uint64_t next_id;        /* atomic: ids given to processors, IDS at a time */
 
@@ -36,12 +37,25 @@ static slowpath void spill(struct p *p)
         keep->next = NULL;
 }
 
-static _Noreturn void finish(struct g *g)
+/* WEIR_DEBUG=stackuse=1: measures how deep the running goroutine went. The memory goes back, so
+ * that the next one on this stack is measured for itself. */
+slowpath void weir__sched_note_use(struct g *g)
+{
+        weir__stack_note_use(load_relaxed(&g->fn), weir__stack_used(&g->stack), g->stack.class);
+        (void)weir__stack_return(&g->stack, (char *)__builtin_frame_address(0) - UNDER);
+}
+
+_Noreturn void weir__sched_finish(struct g *g)
 {
         struct m *m = self();
-        struct p *p = m->p;
+        struct p *p;
         struct g *next;
 
+        if (unlikely(weir__debug.stackuse))
+                weir__sched_note_use(g);
+        if (unlikely(!m->p))
+                weir__sched_regain("the end of a goroutine");
+        p = m->p;
         store_relaxed(&g->id, 0);
         store_relaxed(&g->state, G_DEAD);
         count_in(&p->counters, goroutines_finished, 1);
@@ -51,9 +65,16 @@ static _Noreturn void finish(struct g *g)
                 if (unlikely(++p->ndead == G_CACHE))
                         spill(p);
         } else {
+                /* Who asked for such a stack may have used it. Below this frame only the call. */
+                (void)weir__stack_return(&g->stack, (char *)__builtin_frame_address(0) - UNDER);
                 put_shared(g->stack.class, g, g);
         }
-        next = weir__sched_pick(m);
+        if (unlikely(g->locks)) {
+                m->ending = true;
+                next = NULL;
+        } else {
+                next = weir__sched_pick(m);
+        }
         weir__sched_switch(m, g, next ? next : &m->g0);
         weir__throw("goroutine %p ran after its end", (void *)g);
 }
@@ -64,11 +85,13 @@ void weir__sched_first_frame(void *arg)
         struct g *g = arg;
 
         san_arrived(g);
+        if (unlikely(g->locks))                         /* started so: this thread is its own now */
+                g->thread = self();
         weir__os_errno_set(0);
         g->fn(g->arg);
         if (g->after)
                 g->after(g->after_arg);
-        finish(g);
+        weir__sched_finish(g);
 }
 
 /* Takes some recycled goroutines of the class from the shared list, keeping all but one for p. */
@@ -77,8 +100,12 @@ static struct g *refill(struct p *p, uint32_t class)
         struct g *g;
 
         lock_take(&sched.lock);
+        sched.taken[class]++;
         g = sched.dead[class];
-        if (g) {
+        if (!g && sched.cold[class]) {
+                g = sched.cold[class];
+                store_relaxed(&sched.cold[class], g->next);
+        } else if (g) {
                 store_relaxed(&sched.dead[class], g->next);
                 while (class == sched.stack_class && p->ndead < G_CACHE / 2 && sched.dead[class]) {
                         struct g *more = sched.dead[class];
@@ -96,15 +123,23 @@ static struct g *refill(struct p *p, uint32_t class)
 static slowpath struct g *get_other(struct p *p, uint32_t class)
 {
         struct stack s;
-        struct g    *g = load_relaxed(&sched.dead[class]) ? refill(p, class) : NULL;
+        struct g    *g = NULL;
+        int          r;
 
+        if (load_relaxed(&sched.dead[class]) || load_relaxed(&sched.cold[class]))
+                g = refill(p, class);
         if (g)
                 return g;
-        if (!weir__stack_carve(class, &s))
+        r = weir__stack_carve(class, &s);
+        if (r == -ENOBUFS)
+                weir__panic("weir_go: another stack cannot be guarded (raise vm.max_map_count), "
+                            "and WEIR_DEBUG=guard=strict");
+        if (r < 0)
                 weir__panic("weir_go: no address space for another stack of %zu KiB",
                             ((size_t)1 << class) / 1024);
         g = (struct g *)(void *)s.high;         /* zero: fresh memory */
         g->stack = s;
+        g->ctx.flags = s.guard == STACK_CANARY ? CTX_CANARY : 0;
         return g;
 }
 
@@ -146,8 +181,14 @@ void weir__sched_check_args(size_t size)
         check_args(size, sched.stack_class);
 }
 
+uint64_t weir__sched_new_id(struct p *p)
+{
+        return new_id(p);
+}
+
 static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
-                  size_t stack_size, const char *name, void (*after)(void *), void *after_arg)
+                  size_t stack_size, const char *name, bool locked, void (*after)(void *),
+                  void *after_arg)
 {
         uint32_t  class = sched.stack_class;
         struct g *g;
@@ -184,6 +225,8 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         g->protect = NULL;
         store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
+        store_relaxed(&g->no_preempt, 0);
+        store_relaxed(&g->locks, locked);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);
         store_relaxed(&g->id, new_id(p));
@@ -198,12 +241,12 @@ void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t
 {
         struct g *starter = weir__sched_need_g("weir_go");
 
-        spawn(self()->p, starter->id, fn, args, size, stack_size, name, after, after_arg);
+        spawn(self()->p, starter->id, fn, args, size, stack_size, name, false, after, after_arg);
 }
 
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
 {
-        spawn(self()->p, 0, fn, args, size, 0, NULL, NULL, NULL);
+        spawn(self()->p, 0, fn, args, size, 0, NULL, false, NULL, NULL);
 }
 
 /* The root goroutine, before any thread has a processor. */
@@ -231,8 +274,14 @@ void weir_go_copy(void (*entry)(void *), const void *args, size_t size, const we
 {
         if (!entry)
                 weir__panic("weir_go: the function is NULL");
-        if (opt && opt->locked_thread)
-                weir__panic("weir_go: locked_thread is not supported yet");
+        if (unlikely(opt && opt->locked_thread)) {
+                struct g *starter = weir__sched_need_g("weir_go");
+
+                spawn(self()->p, starter->id, entry, args, size, opt->stack_size, opt->name, true,
+                      NULL, NULL);
+                weir__count(threads_locked, 1);
+                return;
+        }
         weir__sched_spawn(entry, args, size, opt ? opt->stack_size : 0, opt ? opt->name : NULL,
                           NULL, NULL);
 }

@@ -38,7 +38,7 @@ static uint64_t gauge_goroutines(void)
 
 static uint64_t gauge_procs(void)
 {
-        return sched.nprocs;
+        return load_relaxed(&sched.nprocs);
 }
 
 static uint64_t gauge_threads(void)
@@ -50,7 +50,7 @@ static uint64_t gauge_runq(void)
 {
         uint64_t n = load_relaxed(&sched.nglobal);
 
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 n += weir__runq_size(sched.procs[i]);
         return n;
 }
@@ -61,41 +61,11 @@ static unsigned choose_procs(const weir_run_options *opt)
 
         if (!n)
                 n = (unsigned)weir__debug_env("WEIR_PROCS", 1, PROCS_MAX, 0);
-        if (!n)
+        if (!n) {
                 n = weir__os_cpu_limit();
-        return MIN(n, (unsigned)PROCS_MAX);
-}
-
-static int make_procs(unsigned n)
-{
-        size_t array = ALIGN_UP(n * sizeof *sched.procs, (size_t)OS_PAGE);
-
-        sched.procs = weir__os_map(array);
-        if (!sched.procs)
-                return -ENOMEM;
-        for (unsigned i = 0; i < n; i++) {
-                struct p *p = weir__os_map(ALIGN_UP(sizeof *p, (size_t)OS_PAGE));
-
-                if (!p)
-                        return -ENOMEM;
-                p->id = i;
-                p->state = P_RUNNING;
-                p->budget = SLICE;
-                p->rand = (uint64_t)weir__os_now() * 2 + 1 +
-                          (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
-                p->timer_when = INT64_MAX;
-                weir__counter_register(&p->counters);
-                if (weir__sched_hooks.timers_init)
-                        weir__sched_hooks.timers_init(p);
-                sched.procs[i] = p;
+                sched.procs_default = true;
         }
-        sched.nprocs = n;
-        lock_init(&sched.lock, scheduler);
-        lock_take(&sched.lock);
-        for (unsigned i = n; i-- > 1;)
-                weir__p_idle_put(sched.procs[i]);
-        lock_drop(&sched.lock);
-        return 0;
+        return MIN(n, (unsigned)PROCS_MAX);
 }
 
 /* The root goroutine: its end is the end of the program. */
@@ -104,6 +74,8 @@ void weir__sched_run_root(void *arg)
         struct root *r = arg;
 
         sched.root_result = r->fn(r->argc, r->argv);
+        if (weir__debug.stackuse)
+                weir__sched_note_use(weir__sched_g());
         store_seq(&sched.stopping, 1);
         store_release(&sched.root_done, 1);
         weir__monitor_raise();
@@ -115,13 +87,14 @@ static void wait_for_others(void)
 {
         int64_t limit = weir__os_now() + STOP_WAIT_NS;
 
-        while (load_seq(&sched.nidle) < sched.nprocs && weir__os_now() < limit)
+        while (!weir__all_idle() && weir__os_now() < limit)
                 weir__os_sleep(20 * 1000);
 }
 
 int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const weir_run_options *opt)
 {
         struct root r = { root, argc, argv };
+        struct p   *p;
         uint32_t    class;
         int         err;
 
@@ -136,7 +109,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         inittrace("environment read");
         err = weir__os_poll_init();
         if (err >= 0)
-                err = make_procs(choose_procs(opt));
+                err = weir__procs_make(choose_procs(opt));
         if (err < 0)
                 return err;
         sched.spin_ns = weir__debug.spin < 0 ? SPIN_NS : weir__debug.spin * 1000;
@@ -147,17 +120,29 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__gauge_set(GAUGE_runq, gauge_runq);
         weir__gauge_set(GAUGE_stacks_sys, weir__stack_sys);
         weir__gauge_set(GAUGE_stacks_unguarded, weir__stack_unguarded);
+        weir__gauge_set(GAUGE_stacks_returned, weir__stack_returned);
         weir__dump_init();
         weir__fault_init();
+        weir__trim_init();
         inittrace("processors made");
-        if (!weir__sched_spawn_root(sched.procs[0], weir__sched_run_root, &r, ROOT_STACK))
+        lock_take(&sched.lock);
+        p = weir__p_idle_get();
+        lock_drop(&sched.lock);
+        if (!weir__sched_spawn_root(p, weir__sched_run_root, &r, ROOT_STACK))
                 return -ENOMEM;
-        err = weir__m_give(sched.procs[0], false);
+        store_release(&sched.running, 1);
+        err = weir__m_give(p, false);
         if (err < 0)
                 return err;
         inittrace("first thread started");
         weir__monitor_run();
         wait_for_others();
         inittrace("root function returned");
+        if (weir__debug.stackuse) {
+                struct out o = { .fd = 2 };
+
+                weir__dump_stackuse(&o);
+                weir__out_flush(&o);
+        }
         return sched.root_result;
 }

@@ -9,6 +9,12 @@
 
 enum poller { POLLER_NONE, POLLER_BLOCKED, POLLER_WORKING };
 
+/* Threads that wait for a processor. */
+struct m_list {
+        struct m *first, *last;         /* lock: sched */
+        uint32_t  count;                /* atomic; lock: sched to write */
+};
+
 struct scheduler {
         /* Read by every ready and spawn, written when a thread goes idle or comes back. */
         uint32_t nidle __attribute__((aligned(CACHE_LINE)));    /* atomic; lock: sched to write */
@@ -22,11 +28,24 @@ struct scheduler {
         struct glist global;            /* lock: sched */
         uint32_t     nglobal;           /* atomic; lock: sched to write */
         struct g    *dead[33];          /* atomic; lock: sched to write: recycled goroutines */
+        struct g    *cold[33];          /* the same, memory of their stacks returned */
+        uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
+        uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
+        uint32_t     guests;            /* atomic: attached threads */
+        struct m    *free_m;            /* lock: sched: of threads that ended, linked by idle_next */
 
-        struct p **procs;               /* const after start */
-        uint32_t   nprocs;              /* const after start */
+        struct m_list bound;            /* lock: sched: they came back from a call (bound.c) */
+        struct m_list hogs;             /* lock: sched: they were stopped */
+        struct m     *answers;          /* atomic: threads that gave a processor up (hold.c) */
+        int           signal;           /* const after start: what asks a thread */
+
+        struct p **procs;               /* const after start; its first nall words are set */
+        uint32_t   nprocs;              /* atomic; lock: sched to write: how many may run */
+        uint32_t   nall;                /* atomic; lock: sched to write: made so far, never fewer */
+        uint32_t   nretired;            /* atomic; lock: sched to write: made, and not to run now */
+        bool       procs_default;       /* atomic: follow the limits of the system */
         int64_t    start_again; /* lock: sched: no new thread before, the system refused one */
         uint32_t   stack_class;         /* const after start: the default */
 
@@ -34,10 +53,12 @@ struct scheduler {
         int64_t  poll_until;            /* atomic: when the blocked poller wakes by itself */
         int64_t  last_poll;             /* atomic */
 
+        uint32_t running;               /* atomic: the first thread was started */
         uint32_t monitor;               /* atomic, futex: raised to wake the monitor */
         uint32_t monitor_deep;          /* atomic: it sleeps until it is raised */
         uint32_t dump_wanted;           /* atomic: SIGQUIT asked */
         uint32_t root_done;             /* atomic: the root function has returned */
+        uint32_t root_exited;           /* atomic: the root goroutine called weir_go_exit */
         int      root_result;           /* the root goroutine's, before root_done */
         int64_t  started_at;            /* const after start */
         int64_t  spin_ns;               /* const after start */
@@ -50,7 +71,8 @@ extern struct scheduler weir__sched;
 void      weir__runq_next(struct p *p, struct g *g);            /* owner: g runs next */
 void      weir__runq_put(struct p *p, struct g *g);             /* owner: at the tail */
 struct g *weir__runq_get(struct p *p);                          /* owner: next, else head */
-struct g *weir__runq_get_oldest(struct p *p);                   /* owner: fair order */
+struct g *weir__runq_get_fair(struct p *p, int64_t now);        /* owner: at a wide look */
+uint32_t  weir__runq_room(const struct p *p);                   /* owner: free slots of the ring */
 void      weir__runq_put_list(struct p *p, struct glist *l);    /* owner */
 void      weir__runq_put_spawned(struct p *p, struct g *g);     /* owner: newest first */
 bool      weir__runq_empty(const struct p *p);                  /* any thread */
@@ -62,16 +84,35 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too);
 /* The global queue. */
 void      weir__global_put_list(struct glist *l);               /* any thread */
 struct g *weir__global_get(struct p *p, unsigned max);          /* one returned, others to p */
+void      weir__global_fetch(struct p *p, unsigned max);        /* all to p */
 
 /* ---- park.c ---- */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to);
 struct g *weir__sched_pick(struct m *m);        /* a local goroutine, or NULL: look wider */
 
+static inline bool weir__all_idle(void)
+{
+        return load_seq(&sched.nidle) + load_seq(&sched.nretired) == load_seq(&sched.nall);
+}
+
+/* Threads that sleep or block with a goroutine of theirs: they serve no other. */
+static inline uint32_t weir__threads_held(void)
+{
+        return load_relaxed(&sched.blocked) + load_relaxed(&sched.bound.count) +
+               load_relaxed(&sched.hogs.count) + load_relaxed(&sched.locked_waiting) +
+               load_relaxed(&sched.guests);
+}
+
 /* ---- find.c ---- */
-_Noreturn void weir__sched_loop(struct m *m);
+void weir__sched_loop(struct m *m);             /* until a locked goroutine ended on this thread */
 void weir__sched_wake(void);                    /* a thread for an idle processor, if none looks */
 void weir__sched_wake_for(struct p *p);         /* after a ready or spawn on p */
 bool weir__sched_poll(int64_t ns, struct glist *ready);
+
+/* ---- procs.c ---- */
+int  weir__procs_make(uint32_t n);              /* at start; -errno */
+void weir__procs_follow(int64_t now);           /* the monitor: the system's limits */
+bool weir__p_retired(struct p *p);              /* owner: p is one too many, and is gone now */
 
 /* ---- thread.c ---- */
 struct p *weir__p_idle_get(void);               /* with the lock */
@@ -79,7 +120,30 @@ void      weir__p_idle_put(struct p *p);        /* with the lock */
 void      weir__m_take_p(struct m *m, struct p *p);
 struct p *weir__m_drop_p(struct m *m);
 int       weir__m_give(struct p *p, bool spinning);     /* p to a sleeping or new thread */
+struct m *weir__m_new(void);                    /* NULL: no memory */
+void      weir__m_begin(struct m *m);           /* for the calling thread */
+void      weir__m_free(struct m *m);            /* its thread is ending */
+void      weir__m_hand(struct m *m, struct p *p);       /* p to m, which waits in m_sleep */
 void      weir__m_sleep(struct m *m);                   /* until somebody gives it a processor */
+
+/* ---- bound.c ---- */
+void weir__bound_wait(struct m *m);             /* until the calling thread has a processor */
+void weir__bound_add(struct m *m, bool hog);    /* for another thread that waits in m_sleep */
+bool weir__bound_serve(struct m *m, bool hogs); /* gives m's processor to one that waits */
+struct m *weir__bound_get(bool hogs);           /* with the lock: who waited longest, or NULL */
+void weir__slice_start(struct p *p);            /* owner: a fresh budget */
+
+/* ---- lock.c ---- */
+void weir__p_release(struct p *p);              /* a processor that nobody has: to who needs it */
+void weir__lock_wait(struct m *m, struct g *g); /* a locked goroutine: until it was readied */
+void weir__lock_yield(struct m *m, struct g *g);
+
+/* ---- hold.c ---- */
+void weir__hold_init(void);
+bool weir__hold_watch(int64_t now);             /* the monitor, each round: look again soon? */
+void weir__hold_collect(void);                  /* the monitor: processors that were given up */
+bool weir__hold_asked(struct m *m, const void *ucontext);       /* the signal handler */
+void weir__hold_print(struct out *o);           /* those that held a processor too long */
 
 /* ---- sysmon.c ---- */
 void weir__monitor_run(void);                   /* until the root function has returned */
@@ -87,18 +151,39 @@ void weir__monitor_raise(void);                 /* any thread, signal handlers *
 
 /* ---- dump.c ---- */
 void weir__dump_all(struct out *o);
+void weir__dump_waits(struct out *o);           /* objects, and who waits for each */
 /* One goroutine from its registers; the frames before the one that returns to from are left out
  * (NULL: none). */
 void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from);
 void weir__dump_init(void);
+void weir__dump_stackuse(struct out *o);
+void weir__dump_clean_name(char *name);         /* to what the user wrote */
 const char *weir__dump_entry_name(const struct g *g, char *buf, size_t size);
 
 /* ---- spawn.c ---- */
 void weir__sched_first_frame(void *g);
 void weir__sched_run_root(void *root);
+_Noreturn void weir__sched_finish(struct g *g);         /* itself, its function is over */
+void weir__sched_note_use(struct g *g);                 /* itself, WEIR_DEBUG=stackuse */
+uint64_t weir__sched_new_id(struct p *p);
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
+/* ---- trim.c ---- */
+/* Gives memory of stacks back, a bounded number of them; answers whether there is more to do, now
+ * or soon. Called by the monitor in each round. */
+bool weir__trim_round(int64_t now, bool idle);
+void weir__trim_init(void);
+
+/* ---- panic.c ---- */
+/* Turns the fault noted in the running goroutine into a panic. Called by weir__arch_signal_call. */
+void weir__panic_fault(void *g);
+void weir__panic_die_once(void);                        /* the first comes back, others never */
+bool weir__panic_is_caught(const struct g *g);          /* a panic of g would be, by weir_protect */
+uintptr_t weir__panic_frame(const struct g *g);         /* where the unwinding of g stops first */
+
 /* ---- fault.c ---- */
+void weir__fault_message(const struct g *g, char *ret, size_t size);
 void weir__fault_init(void);
+_Noreturn void weir__fault_canary(struct g *g);         /* something was written below its stack */
 
 #endif

@@ -20,6 +20,8 @@
 enum {
         PERIOD_MIXED = 200 * 1000,
         PERIOD_BUSY = 1000 * 1000,
+        PERIOD_HELD = 200 * 1000,
+        HELD_ROUNDS = 500,
         PERIOD = 10 * 1000 * 1000,
         DEEP_AFTER = 20,                /* idle rounds */
         POLL_LATE = 10 * 1000 * 1000,
@@ -32,11 +34,6 @@ void weir__monitor_raise(void)
         weir__os_futex_wake(&sched.monitor, 1);
 }
 
-static bool all_idle(void)
-{
-        return load_seq(&sched.nidle) == sched.nprocs;
-}
-
 /* ---- all goroutines are asleep ---- */
 
 static bool nothing_can_wake(void)
@@ -44,9 +41,9 @@ static bool nothing_can_wake(void)
         bool nothing;
 
         lock_take(&sched.lock);
-        nothing = all_idle() && !sched.global.count && load_seq(&sched.poller) != POLLER_WORKING &&
+        nothing = weir__all_idle() && !sched.global.count && load_seq(&sched.poller) != POLLER_WORKING &&
                   !load_seq(&sched.blocked) && !load_seq(&sched.root_done);
-        for (uint32_t i = 0; nothing && i < sched.nprocs; i++)
+        for (uint32_t i = 0; nothing && i < load_acquire(&sched.nall); i++)
                 nothing = load_seq(&sched.procs[i]->timer_when) == INT64_MAX &&
                           weir__runq_empty(sched.procs[i]);
         lock_drop(&sched.lock);
@@ -61,8 +58,10 @@ static void report_deadlock(void)
 {
         struct out o = { .fd = STDERR_FILENO };
 
-        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock\n\n");
+        weir__out_print(&o, "fatal: all goroutines are asleep: deadlock%s\n\n",
+                        load_seq(&sched.root_exited) ? " (the root called weir_go_exit)" : "");
         weir__dump_all(&o);
+        weir__dump_waits(&o);
         _exit(2);
 }
 
@@ -75,7 +74,7 @@ static void dump_and_exit(void)
         weir__out_print(&o, "SIGQUIT: %llu goroutines on %u processors, %u threads\n\n",
                         (unsigned long long)(weir__counter_sum(COUNTER_goroutines_started) -
                                              weir__counter_sum(COUNTER_goroutines_finished)),
-                        sched.nprocs, load_relaxed(&sched.nthreads) + 1);
+                        load_relaxed(&sched.nprocs), load_relaxed(&sched.nthreads) + 1);
         weir__dump_all(&o);
         _exit(2);
 }
@@ -86,7 +85,7 @@ static void wake_late(void)
 
         if (!load_relaxed(&sched.nidle) || load_relaxed(&sched.spinning))
                 return;
-        for (uint32_t i = 0; !late && i < sched.nprocs; i++) {
+        for (uint32_t i = 0; !late && i < load_acquire(&sched.nall); i++) {
                 struct p *p = sched.procs[i];
 
                 late = load_relaxed(&p->state) == P_RUNNING && !weir__runq_empty(p);
@@ -108,7 +107,7 @@ static void relieve_stuck(int64_t now)
         } seen[PROCS_MAX];                              /* only the monitor */
         struct glist l = { 0 };
 
-        for (uint32_t i = 0; sched.nprocs > 1 && i < sched.nprocs; i++) {
+        for (uint32_t i = 0; load_relaxed(&sched.nprocs) > 1 && i < load_acquire(&sched.nall); i++) {
                 struct p *p = sched.procs[i];
                 uint64_t  switches = load_relaxed(&p->counters.value[COUNTER_switches]);
 
@@ -125,7 +124,7 @@ static void relieve_stuck(int64_t now)
 /* Overdue timers of a processor that is busy: let an idle one take them. */
 static void wake_for_timers(int64_t now)
 {
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 if (load_relaxed(&sched.procs[i]->timer_when) < now) {
                         weir__sched_wake();
                         return;
@@ -157,11 +156,11 @@ static void print_trace(int64_t now)
 
         weir__out_print(
                 &o, "SCHED %lldms: procs=%u idle=%u threads=%u spinning=%u blocked=%u runq=%u [",
-                (long long)((now - sched.started_at) / 1000000), sched.nprocs,
+                (long long)((now - sched.started_at) / 1000000), load_relaxed(&sched.nprocs),
                 load_relaxed(&sched.nidle), load_relaxed(&sched.nthreads) + 1,
                 load_relaxed(&sched.spinning), load_relaxed(&sched.blocked),
                 load_relaxed(&sched.nglobal));
-        for (uint32_t i = 0; i < sched.nprocs; i++)
+        for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 weir__out_print(&o, "%s%u", i ? " " : "", weir__runq_size(sched.procs[i]));
         weir__out_print(&o, "] goroutines=%llu\n",
                         (unsigned long long)(weir__counter_sum(COUNTER_goroutines_started) -
@@ -171,30 +170,33 @@ static void print_trace(int64_t now)
 
 static int64_t period(void)
 {
-        uint32_t idle = load_relaxed(&sched.nidle);
-
-        if (idle == sched.nprocs)
+        if (weir__all_idle())
                 return PERIOD;
-        return idle ? PERIOD_MIXED : PERIOD_BUSY;
+        return load_relaxed(&sched.nidle) ? PERIOD_MIXED : PERIOD_BUSY;
 }
 
 void weir__monitor_run(void)
 {
         int64_t  trace_every = weir__debug.schedtrace * 1000000, traced = weir__os_now();
         unsigned idle_rounds = 0;
+        bool     trimming = true;       /* stacks have memory that may go */
         uint64_t switches = 0;
+        unsigned held_rounds = 0;       /* left of those in which it looks more often */
 
         while (!load_acquire(&sched.root_done)) {
                 uint32_t seen = load_seq(&sched.monitor);
-                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every;
+                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every && !trimming;
                 int64_t  now;
 
                 if (deep) {
                         store_seq(&sched.monitor_deep, 1);
-                        deep = all_idle();              /* after the store: see weir__m_take_p */
+                        deep = weir__all_idle();              /* after the store: see weir__m_take_p */
                 }
                 if (!load_seq(&sched.dump_wanted) && !load_seq(&sched.root_done))
-                        weir__os_futex_wait(&sched.monitor, seen, deep ? -1 : period());
+                        weir__os_futex_wait(&sched.monitor, seen,
+                                            deep          ? -1
+                                            : held_rounds ? PERIOD_HELD
+                                                          : period());
                 if (load_relaxed(&sched.monitor_deep)) {
                         store_seq(&sched.monitor_deep, 0);
                         idle_rounds = 0;
@@ -208,11 +210,15 @@ void weir__monitor_run(void)
                         traced = now;
                         print_trace(now);
                 }
+                weir__hold_collect();
+                held_rounds = weir__hold_watch(now) ? HELD_ROUNDS : held_rounds - !!held_rounds;
                 wake_late();
                 relieve_stuck(now);
                 wake_for_timers(now);
                 poll_late(now);
-                if (!all_idle() || weir__counter_sum(COUNTER_switches) != switches) {
+                weir__procs_follow(now);
+                trimming = weir__trim_round(now, weir__all_idle());
+                if (!weir__all_idle() || weir__counter_sum(COUNTER_switches) != switches) {
                         switches = weir__counter_sum(COUNTER_switches);
                         idle_rounds = 0;
                         continue;

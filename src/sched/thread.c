@@ -28,6 +28,11 @@ struct p *weir__p_idle_get(void)
 void weir__p_idle_put(struct p *p)
 {
         check(p->state == P_RUNNING);
+        if (unlikely(p->id >= sched.nprocs)) {
+                store_relaxed(&p->state, P_RETIRED);
+                store_seq(&sched.nretired, sched.nretired + 1);
+                return;
+        }
         store_relaxed(&p->state, P_IDLE);
         p->idle_next = sched.idle_p;
         sched.idle_p = p;
@@ -38,6 +43,7 @@ void weir__m_take_p(struct m *m, struct p *p)
 {
         check(!m->p);
         m->p = p;
+        store_relaxed(&p->m, m);
         if (unlikely(load_seq(&sched.monitor_deep))) {
                 store_relaxed(&weir__sched_coarse, weir__os_now());     /* nobody kept it */
                 weir__monitor_raise();
@@ -49,7 +55,50 @@ struct p *weir__m_drop_p(struct m *m)
         struct p *p = m->p;
 
         m->p = NULL;
+        store_relaxed(&p->m, NULL);
         return p;
+}
+
+/* ---- the record of a thread ---- */
+
+/* Records are never given back to the system: the monitor and dumps may still look at one. */
+struct m *weir__m_new(void)
+{
+        struct m *m;
+
+        lock_take(&sched.lock);
+        m = sched.free_m;
+        if (m)
+                sched.free_m = m->idle_next;
+        lock_drop(&sched.lock);
+        return m ? m : weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+}
+
+void weir__m_free(struct m *m)
+{
+        lock_take(&sched.lock);
+        m->idle_next = sched.free_m;
+        sched.free_m = m;
+        lock_drop(&sched.lock);
+}
+
+void weir__m_begin(struct m *m)
+{
+        weir__os_sigstack_install();
+        store_relaxed(&m->tid, weir__os_thread_id());
+        m->err = weir__os_errno_address();
+        m->p = NULL;
+        m->g = &m->g0;
+        m->g0.ctx.on_cpu = 1;
+        m->g0.ctx.flags = CTX_G0;
+        store_relaxed(&m->g0.state, G_RUNNING);
+#if WEIR_TSAN
+        m->g0.fiber = __tsan_get_current_fiber();
+#endif
+        store_relaxed(&m->ask, 0);
+        store_relaxed(&m->look, 0);
+        m->lost = m->stopped = m->ending = false;
+        weir__arch_set_self(m);
 }
 
 /* Life of a thread of the runtime. */
@@ -61,24 +110,22 @@ static void thread_main(void *arg)
         weir__fmt(name, sizeof name, "weir-%u", m->id);
         weir__os_thread_name(name);
         weir__os_thread_precise_timers();
-        weir__os_sigstack_install();
         weir__os_thread_stack(&low, &high);
         m->g0.stack.low = low;
         m->g0.stack.high = high;
-        m->tid = weir__os_thread_id();
-#if WEIR_TSAN
-        m->g0.fiber = __tsan_get_current_fiber();
-#endif
-        m->err = weir__os_errno_address();
-        m->g = &m->g0;
-        m->g0.ctx.on_cpu = 1;
-        m->g0.state = G_RUNNING;
-        weir__arch_set_self(m);
+        m->guest = false;
+        weir__m_begin(m);
         if (m->next_p) {
                 weir__m_take_p(m, m->next_p);
                 m->next_p = NULL;
         }
         weir__sched_loop(m);
+        weir__counter_shared(COUNTER_threads_ended, 1);
+        weir__p_release(weir__m_drop_p(m));
+        weir__arch_set_self(NULL);
+        weir__os_sigstack_remove();
+        fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
+        weir__m_free(m);
 }
 
 static slowpath _Noreturn void too_many_threads(uint32_t n)
@@ -96,7 +143,7 @@ static slowpath _Noreturn void too_many_threads(uint32_t n)
 /* Starts a thread that begins with p. -errno: the system refuses, p stays the caller's. */
 static int start_thread(struct p *p, bool spinning)
 {
-        struct m *m = weir__os_map(ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+        struct m *m = weir__m_new();
         uint32_t  n = fetch_add_relaxed(&sched.nthreads, 1);
         int       r = m ? 0 : -ENOMEM;
 
@@ -111,7 +158,7 @@ static int start_thread(struct p *p, bool spinning)
         if (r < 0) {
                 fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
                 if (m)
-                        weir__os_unmap(m, ALIGN_UP(sizeof *m, (size_t)OS_PAGE));
+                        weir__m_free(m);
         }
         return r;
 }
@@ -123,13 +170,18 @@ static slowpath void do_without(struct p *p, bool spinning, int r)
         static uint32_t told;           /* atomic */
         struct out      o = { .fd = 2 };
         struct glist    l = { 0 };
+        struct m       *m;
 
         weir__runq_drain(p, &l);        /* nobody looks at the runnext of an idle processor */
         weir__global_put_list(&l);
         lock_take(&sched.lock);
-        weir__p_idle_put(p);
         sched.start_again = weir__os_now() + START_AGAIN_NS;
+        m = weir__bound_get(true);
+        if (!m)
+                weir__p_idle_put(p);
         lock_drop(&sched.lock);
+        if (m)
+                weir__m_hand(m, p);
         if (spinning)
                 fetch_sub_seq(&sched.spinning, 1);
         if (load_seq(&sched.poller) == POLLER_BLOCKED)
@@ -160,12 +212,17 @@ int weir__m_give(struct p *p, bool spinning)
                         do_without(p, spinning, r);
                 return r;
         }
-        m->next_p = p;
         m->spinning = spinning;
+        weir__m_hand(m, p);
+        return 0;
+}
+
+void weir__m_hand(struct m *m, struct p *p)
+{
+        m->next_p = p;
         store_release(&m->wake, 1);                     /* pairs with the acquire in m_sleep */
         weir__os_futex_wake(&m->wake, 1);
         weir__counter_shared(COUNTER_thread_wakes, 1);
-        return 0;
 }
 
 /* Called without a processor, by a thread that has put itself on sched.idle_m. */

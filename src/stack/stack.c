@@ -5,13 +5,26 @@
  *         together with its stack, hottest first, from lists of its own.
  * Shape   A slot, low address to high:
  *
- *             | guard 4 pages | usable, 2^class bytes ... | head: struct g | colour |
+ *             | guard 8 pages | usable, 2^class bytes ... | head: struct g | colour |
  *
  *         The head is in the first page that the stack touches, so a small goroutine costs one
  *         page. The stride is an odd number of pages, so that the tops of neighbouring stacks fall
  *         in different sets of the second-level cache; the colour, (index mod 8) * 256 bytes inside
  *         the last page, does the same for the first level. Without both, every goroutine's hot
  *         lines compete for the same eight ways.
+ *         All of the guard but its lowest page can be opened for a while, so that an overflow may
+ *         be unwound on the stack that has no room left.
+ * Guards  One of three kinds, the best that is to be had; a slot keeps what it got:
+ *           ADVISED   MADV_GUARD_INSTALL, Linux 6.13: no mapping of its own
+ *           DENIED    mprotect: two mappings each, so only up to a budget, 7/16 of
+ *                     vm.max_map_count, which leaves an eighth to the rest of the program
+ *           CANARY    nothing: the area is read at each switch away from the stack (park.c), and
+ *                     must still be zero. It is never written, so all of them are backed by the
+ *                     one page of zeros and cost neither memory nor cache. A call writes its return
+ *                     address, so an overflow shows; but late, when the damage is done: it ends the
+ *                     program.
+ *         The kinds only get worse, ADVISED or DENIED first, then CANARY for good: in each slab the
+ *         first `guarded` slots have the better one.
  * States  index below `carved`: owned by the goroutine in its head; others never touched.
  * Locks   stack: the slabs' carving. Readers of slabs take none: a slab is published by the release
  *         store to `slabs` and never goes away, and `carved` is stored with release after the slot
@@ -19,19 +32,22 @@
  * Cost    One madvise (0.6 us) and the first touch (1.3 us), once in a stack's life.
  * Not     Copying growth as in Go: C takes the address of locals. mmap and mprotect per stack: 9
  *         us, and the kernel stops it at 32 750. MAP_GROWSDOWN: grows into neighbours. Huge pages:
- *         a slab is marked against them, one would make 7 goroutines pay 2 MiB. */
+ *         a slab is marked against them, one would make 7 goroutines pay 2 MiB. A canary that is
+ *         written: a page of memory for each stack. */
 #include "stack/stack.h"
 #include "base/debug.h"
 #include "base/lock.h"
 #include "os/os.h"
+#include <errno.h>
 
 enum {
-        GUARD = 4 * OS_PAGE,
+        GUARD = STACK_GUARD,
         COLOURS = 8,
         COLOUR_STEP = 256,
         CLASS_MIN = 14,
         CLASS_MAX = 30,
         SLAB_SIZE = 64 * 1024 * 1024,
+        CANARY = 512,                   /* bytes looked at: 8 lines, about 5 ns */
 };
 
 struct slab {
@@ -39,13 +55,17 @@ struct slab {
         size_t       stride;            /* const: bytes from slot to slot */
         uint32_t     class, slots;      /* const */
         uint32_t     carved;            /* atomic; written under the lock */
+        uint32_t     guarded;           /* atomic; written under the lock: slots without a canary */
+        enum stack_guard guard;         /* const after the first slot: the kind of the guarded */
         struct slab *next;              /* const after publication */
 };
 
 static struct lock       stack_lock = LOCK_INIT(stack);
 static struct slab      *slabs;                                 /* atomic: newest first */
 static struct slab      *current[CLASS_MAX + 1];                /* lock: stack */
-static uint64_t          sys_bytes, unguarded;                  /* atomic */
+static uint64_t          sys_bytes, unguarded, returned;               /* atomic */
+static enum stack_guard  kind = STACK_ADVISED;                  /* lock: stack: of new stacks */
+static uint64_t          denied, budget;                        /* lock: stack */
 
 bool weir__stack_class(size_t size, uint32_t *ret)
 {
@@ -74,7 +94,7 @@ static void slot_stack(const struct slab *sl, uint32_t i, struct stack *ret)
         ret->high = end - (i % COLOURS) * COLOUR_STEP - STACK_HEAD;
         ret->low = sl->base + (size_t)i * sl->stride + GUARD;
         ret->class = sl->class;
-        ret->guarded = true;
+        ret->guard = i < load_relaxed(&sl->guarded) ? sl->guard : STACK_CANARY;
 }
 
 static struct slab *new_slab(uint32_t class)
@@ -104,51 +124,140 @@ static struct slab *new_slab(uint32_t class)
         return sl;
 }
 
-static bool guard(const struct stack *s)
+/* The first stack that has no better guard than a canary is told, once. */
+static slowpath void tell_unguarded(int r)
 {
         struct out o = { .fd = 2 };
-        int        r = weir__os_guard(s->low - GUARD, GUARD);
 
-        if (r >= 0)
-                return true;
-        if (!fetch_add_relaxed(&unguarded, 1) || weir__debug.guard) {
-                weir__out_print(&o, "weir: a goroutine's stack cannot be guarded (%s, raise "
-                                "vm.max_map_count); an overflow of it may go unnoticed\n",
-                                weir_error_name(r));
-                weir__out_flush(&o);
+        if (fetch_add_relaxed(&unguarded, 1))
+                return;
+        weir__out_print(&o, "weir: %llu stacks have guards and no more can get one (%s, raise "
+                        "vm.max_map_count); an overflow of others is noticed late, and ends the "
+                        "program\n", (unsigned long long)denied, weir_error_name(r));
+        weir__out_flush(&o);
+}
+
+static void choose_budget(void)
+{
+        uint64_t most = weir__os_mappings_max();
+
+        budget = weir__debug.guardmax >= 0 ? (uint64_t)weir__debug.guardmax : (most - most / 8) / 2;
+}
+
+/* Guards s in the best way left. 0, or -errno: it has a canary, which must not be. */
+static int guard(struct stack *s)
+{
+        int r = -ENOMEM;
+
+        if (kind == STACK_ADVISED) {
+                r = weir__debug.guardkind ? -EINVAL : weir__os_guard(s->low - GUARD, GUARD);
+                if (r >= 0) {
+                        s->guard = STACK_ADVISED;
+                        return 0;
+                }
+                r = -ENOMEM;
+                kind = weir__debug.guardkind == 2 ? STACK_CANARY : STACK_DENIED;
+                choose_budget();
         }
-        return false;
+        if (kind == STACK_DENIED) {
+                r = denied < budget ? weir__os_protect(s->low - GUARD, GUARD, true) : -ENOMEM;
+                if (r >= 0) {
+                        denied++;
+                        s->guard = STACK_DENIED;
+                        return 0;
+                }
+                kind = STACK_CANARY;
+        }
+        s->guard = STACK_CANARY;
+        if (weir__debug.guard)
+                return r;
+        tell_unguarded(r);
+        return 0;
 }
 
 /* Called with the lock. */
-static bool carve(uint32_t class, struct stack *ret)
+static int carve(uint32_t class, struct stack *ret)
 {
         struct slab *sl = current[class];
         uint32_t     i;
+        int          r;
 
         if (!sl || sl->carved == sl->slots) {
                 sl = new_slab(class);
                 if (!sl)
-                        return false;
+                        return -ENOMEM;
                 current[class] = sl;
         }
         i = sl->carved;
         slot_stack(sl, i, ret);
-        ret->guarded = guard(ret);
-        if (!ret->guarded && weir__debug.guard)
-                return false;
+        r = guard(ret);
+        if (r < 0)
+                return -ENOBUFS;
+        if (ret->guard != STACK_CANARY) {
+                if (!sl->guarded)
+                        sl->guard = ret->guard;
+                store_relaxed(&sl->guarded, i + 1);
+        }
         store_release(&sl->carved, i + 1);      /* pairs with the acquire in each and find */
-        return true;
+        return 0;
 }
 
-bool weir__stack_carve(uint32_t class, struct stack *ret)
+int weir__stack_carve(uint32_t class, struct stack *ret)
 {
-        bool ok;
+        int r;
 
         lock_take(&stack_lock);
-        ok = carve(class, ret);
+        r = carve(class, ret);
         lock_drop(&stack_lock);
-        return ok;
+        return r;
+}
+
+bool weir__stack_canary_broken(const struct stack *s)
+{
+        const uint64_t *w = (const uint64_t *)(const void *)s->low - CANARY / sizeof *w;
+        uint64_t        any = 0;
+
+        for (size_t i = 0; i < CANARY / sizeof *w; i++)
+                any |= w[i];
+        return any;
+}
+
+bool weir__stack_open(const struct stack *s)
+{
+        char *at = s->low - GUARD + OS_PAGE;
+
+        if (s->guard == STACK_ADVISED)
+                return weir__os_guard_remove(at, STACK_SPARE) >= 0;
+        return s->guard == STACK_DENIED && weir__os_protect(at, STACK_SPARE, false) >= 0;
+}
+
+bool weir__stack_close(const struct stack *s)
+{
+        char *at = s->low - GUARD + OS_PAGE;
+
+        if (s->guard == STACK_ADVISED)
+                return weir__os_guard(at, STACK_SPARE) >= 0;
+        weir__os_forget(at, STACK_SPARE);
+        return weir__os_protect(at, STACK_SPARE, true) >= 0;
+}
+
+size_t weir__stack_used(const struct stack *s)
+{
+        char *high = (char *)ALIGN_DOWN((uintptr_t)s->high, OS_PAGE);
+
+        return (size_t)(s->high - weir__os_lowest_resident(s->low, high));
+}
+
+size_t weir__stack_return(const struct stack *s, const void *keep)
+{
+        char *high = (char *)ALIGN_DOWN((uintptr_t)keep, OS_PAGE), *low;
+
+        low = weir__os_lowest_resident(s->low, high);
+        if (low == high)
+                return 0;
+        weir__os_forget(low, (size_t)(high - low));
+        fetch_add_relaxed(&returned, (uint64_t)(high - low));
+        return (size_t)(high - low);
 }
 
 void weir__stack_each(bool (*fn)(void *head, void *arg), void *arg)
@@ -161,6 +270,21 @@ void weir__stack_each(bool (*fn)(void *head, void *arg), void *arg)
                         if (!fn(s.high, arg))
                                 return;
                 }
+}
+
+bool weir__stack_next(struct stack_cursor *c, struct stack *ret)
+{
+        const struct slab *sl = c->slab ? c->slab : load_acquire(&slabs);
+
+        while (sl && c->index >= load_acquire(&sl->carved)) {
+                sl = sl->next;
+                c->index = 0;
+        }
+        c->slab = sl;
+        if (!sl)
+                return false;
+        slot_stack(sl, c->index++, ret);
+        return true;
 }
 
 bool weir__stack_find(const void *addr, struct stack *ret, bool *ret_in_guard)
@@ -185,4 +309,9 @@ uint64_t weir__stack_sys(void)
 uint64_t weir__stack_unguarded(void)
 {
         return load_relaxed(&unguarded);
+}
+
+uint64_t weir__stack_returned(void)
+{
+        return load_relaxed(&returned);
 }

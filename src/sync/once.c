@@ -7,9 +7,8 @@
  * Order   The exchange to done (release) pairs with the acquire load of the fast path.
  * Cost    Done: a load.
  * Not     A cleanup handler to mark it done when the function panics: it would make every program
- *         link the compiler's unwinder. The panic is caught and raised again instead, and only
- *         where somebody outside would catch it: else it ends the program on the spot, with the
- *         whole stack in its trace. */
+ *         link the compiler's unwinder. The panic, or weir_go_exit, is held up and goes on after.
+ *         */
 #include "sync/sync.h"
 #include <weir/go.h>
 
@@ -44,21 +43,16 @@ static void finish(uint64_t *word)
         }
 }
 
-static void run(uint64_t *word, void (*fn)(void *arg), void *arg, struct g *g)
+static void run(uint64_t *word, void (*fn)(void *arg), void *arg)
 {
         struct call     c = { fn, arg };
         weir_panic_info info;
+        int             held;
 
-        if (!g->protect) {
-                fn(arg);
-                finish(word);
-                return;
-        }
-        if (weir_protect(run_call, &c, &info) < 0) {
-                finish(word);
-                weir__panic_again(&info);
-        }
+        held = weir__panic_hold(run_call, &c, &info);
         finish(word);
+        if (held)
+                weir__panic_again(held, &info);
 }
 
 static slowpath void wait(uint64_t *word, uint64_t old, struct g *g)
@@ -87,7 +81,7 @@ void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg)
         if (!fn)
                 weir__panic("weir_once_do: the function is NULL");
         if (cas_seq(word, &old, RUNNING))
-                run(word, fn, arg, g);
+                run(word, fn, arg);
         else
                 wait(word, old, g);
         keep_frame();

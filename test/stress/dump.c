@@ -1,11 +1,10 @@
-/* skip: address,thread,undefined because on one processor it does not end there, cause not yet known */
 /* Dumps and metrics while everything runs: a goroutine and a thread from outside print all goroutines
  * again and again, while those start, run, wait, block and end. The looks disturb nobody: the sums
  * still come out right, and each dump names the root goroutine. */
 #include "stress.h"
 #include <pthread.h>
 
-enum { PAIRS = 8, MESSAGES = 100 };       /* small rounds: the time is looked at between them */
+enum { PAIRS = 8, MESSAGES = 3000 };
 
 static bool     stop;
 static uint32_t dumps;
@@ -36,7 +35,7 @@ static void *look_from_outside(void *arg)
         (void)arg;
         while (!stopped()) {
                 look();
-                nanosleep(&(struct timespec){ .tv_nsec = 30000000 }, NULL);     /* others dump too */
+                nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL);      /* others dump too */
         }
         return NULL;
 }
@@ -45,7 +44,7 @@ weir_task(looker, my, { int unused; })
 {
         while (!stopped()) {
                 look();
-                weir_sleep(50 * WEIR_MILLISECOND);      /* a look takes long; the others are to run */
+                weir_sleep(20 * WEIR_MILLISECOND);      /* a look takes long; the others are to run */
         }
 }
 

@@ -28,7 +28,7 @@ machine() {
         for command in sh env cat rm mktemp; do
                 ln -s "$(command -v $command)" "bin/$command"
         done
-        for command in cmake ninja pkg-config llvm-symbolizer c++ curl wrk python3 go; do
+        for command in cmake ninja pkg-config llvm-symbolizer c++ curl gdb objdump wrk python3 go; do
                 fake $command :
         done
         printf '#!/bin/sh\nprintf "%%s (libc6)\\n" %s\n' \

@@ -55,6 +55,22 @@ bool weir__arch_context_regs(const struct context *c, struct regs *ret)
         return true;
 }
 
+extern void weir__arch_fault_entry(void);
+
+void weir__arch_signal_call(void *ucontext, uintptr_t sp, void (*fn)(void *), void *arg)
+{
+        ucontext_t  *uc = ucontext;
+        greg_t      *gregs = uc->uc_mcontext.gregs;
+        struct regs *r = (struct regs *)ALIGN_DOWN(sp - sizeof *r, 64);
+
+        weir__arch_signal_regs(uc, r);
+        gregs[REG_RSP] = (greg_t)(uintptr_t)r;
+        gregs[REG_RIP] = (greg_t)(uintptr_t)weir__arch_fault_entry;
+        gregs[REG_R12] = (greg_t)(uintptr_t)fn;
+        gregs[REG_R13] = (greg_t)(uintptr_t)arg;
+        gregs[REG_EFL] &= ~(greg_t)0x400;               /* the direction that C expects */
+}
+
 void weir__arch_signal_regs(const void *ucontext, struct regs *ret)
 {
         static const int order[ARCH_REGS] = {

@@ -108,6 +108,45 @@ weir__arch_entry:
         .cfi_endproc
         .size   weir__arch_entry, . - weir__arch_entry
 
+/* Where code goes on that a signal interrupted and that is to panic: rsp points to a struct regs
+ * with the registers at the interruption, r12 and r13 are as above. The tables say: the caller's
+ * frame ends at the rsp found there, each register is in its place there, and it is a signal frame,
+ * so that its address is the interrupted one and not the one behind a call. The escapes are
+ * DW_CFA_def_cfa_expression { rsp + 56, deref } and DW_CFA_expression { rsp + 8 * n } for n =
+ * 0..16. */
+        .globl  weir__arch_fault_entry
+        .hidden weir__arch_fault_entry
+        .type   weir__arch_fault_entry, @function
+        .p2align 4
+        nop                                     /* an unwinder may look up the byte before */
+weir__arch_fault_entry:
+        .cfi_startproc
+        .cfi_signal_frame
+        .cfi_escape 0x0f, 0x03, 0x77, 0x38, 0x06
+        .cfi_escape 0x10, 0x00, 0x02, 0x77, 0x00
+        .cfi_escape 0x10, 0x01, 0x02, 0x77, 0x08
+        .cfi_escape 0x10, 0x02, 0x02, 0x77, 0x10
+        .cfi_escape 0x10, 0x03, 0x02, 0x77, 0x18
+        .cfi_escape 0x10, 0x04, 0x02, 0x77, 0x20
+        .cfi_escape 0x10, 0x05, 0x02, 0x77, 0x28
+        .cfi_escape 0x10, 0x06, 0x02, 0x77, 0x30
+        .cfi_escape 0x10, 0x07, 0x02, 0x77, 0x38
+        .cfi_escape 0x10, 0x08, 0x03, 0x77, 0xc0, 0x00
+        .cfi_escape 0x10, 0x09, 0x03, 0x77, 0xc8, 0x00
+        .cfi_escape 0x10, 0x0a, 0x03, 0x77, 0xd0, 0x00
+        .cfi_escape 0x10, 0x0b, 0x03, 0x77, 0xd8, 0x00
+        .cfi_escape 0x10, 0x0c, 0x03, 0x77, 0xe0, 0x00
+        .cfi_escape 0x10, 0x0d, 0x03, 0x77, 0xe8, 0x00
+        .cfi_escape 0x10, 0x0e, 0x03, 0x77, 0xf0, 0x00
+        .cfi_escape 0x10, 0x0f, 0x03, 0x77, 0xf8, 0x00
+        .cfi_escape 0x10, 0x10, 0x03, 0x77, 0x80, 0x01
+        endbr64
+        movq    %r13, %rdi
+        callq   *%r12
+        ud2
+        .cfi_endproc
+        .size   weir__arch_fault_entry, . - weir__arch_fault_entry
+
 /* Stores the caller's registers, DWARF order, in the struct regs at rdi. */
         .globl  weir__arch_capture
         .hidden weir__arch_capture

@@ -5,6 +5,7 @@
  * fault handler may ask. */
 #include "os/os.h"
 #include "base/lock.h"
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -45,12 +46,116 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
         return 1;
 }
 
+/* Since glibc 2.35: finds an image without a lock, so that a thread may ask that faulted in the
+ * loader, or while another holds its lock. */
+#pragma weak _dl_find_object
+
 bool weir__os_image_find(const void *pc, struct os_image *ret)
 {
         struct search s = { .pc = (uintptr_t)pc, .ret = ret };
 
+#ifdef DLFO_STRUCT_HAS_EH_DBASE                         /* glibc's headers know it */
+        struct dl_find_object o;
+
+        if (_dl_find_object) {
+                if (_dl_find_object((void *)(uintptr_t)pc, &o) != 0)
+                        return false;
+                *ret = (struct os_image){ .base = o.dlfo_link_map->l_addr,
+                                          .path = o.dlfo_link_map->l_name,
+                                          .eh_frame_hdr = o.dlfo_eh_frame,
+                                          .text_low = (uintptr_t)o.dlfo_map_start,
+                                          .text_high = (uintptr_t)o.dlfo_map_end };
+                return true;
+        }
+#endif
         (void)dl_iterate_phdr(visit, &s);
         return s.found;
+}
+
+/* ---- whose code ---- */
+
+struct range {
+        uintptr_t    low, high;
+        enum os_text text;
+};
+
+static struct range ranges[16];         /* const after init; the first one counts */
+static unsigned     nranges;            /* the same */
+
+/* The runtime's text in a program that was linked with libweir.a (CMakeLists.txt). */
+extern const char __start_weir_text[] __attribute__((weak, visibility("hidden")));
+extern const char __stop_weir_text[] __attribute__((weak, visibility("hidden")));
+
+/* What libweir provides in place of libc (sched/libc.c). */
+extern const char __start_weir_libc[] __attribute__((weak, visibility("hidden")));
+extern const char __stop_weir_libc[] __attribute__((weak, visibility("hidden")));
+
+static bool is_system(const char *path)
+{
+        static const char *const names[] = { "libc.so", "ld-linux", "libm.so", "libgcc_s",
+                                             "libstdc++", "libc++", "libpthread", "linux-vdso" };
+        const char              *name = strrchr(path, '/');
+
+        name = name ? name + 1 : path;
+        for (size_t i = 0; i < COUNT(names); i++)
+                if (!strncmp(name, names[i], strlen(names[i])))
+                        return true;
+        return false;
+}
+
+static void add_range(uintptr_t low, uintptr_t high, enum os_text text)
+{
+        if (nranges < COUNT(ranges))
+                ranges[nranges++] = (struct range){ low, high, text };
+}
+
+static int add_image(struct dl_phdr_info *info, size_t size, void *arg)
+{
+        const char  *path = info->dlpi_name ? info->dlpi_name : "";
+        enum os_text text = is_system(path) ? OS_TEXT_SYSTEM : OS_TEXT_PROGRAM;
+
+        (void)size;
+        (void)arg;
+        if (text == OS_TEXT_PROGRAM && *path)
+                return 0;               /* only the program itself has no name */
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+                const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+                uintptr_t         at = info->dlpi_addr + ph->p_vaddr;
+
+                if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X))
+                        add_range(at, at + ph->p_memsz, text);
+        }
+        return 0;
+}
+
+enum os_text weir__os_text_of(const void *pc)
+{
+        for (unsigned i = 0; i < nranges; i++)
+                if ((uintptr_t)pc >= ranges[i].low && (uintptr_t)pc < ranges[i].high)
+                        return ranges[i].text;
+        return OS_TEXT_OTHER;
+}
+
+bool weir__os_text_init(void)
+{
+        struct os_image own;
+
+        nranges = 0;
+        if (__start_weir_libc)          /* before the range around it in libweir.so */
+                add_range((uintptr_t)__start_weir_libc, (uintptr_t)__stop_weir_libc,
+                          OS_TEXT_SYSTEM);
+        if (__start_weir_text)
+                add_range((uintptr_t)__start_weir_text, (uintptr_t)__stop_weir_text,
+                          OS_TEXT_RUNTIME);
+        else if (weir__os_image_find((const void *)(uintptr_t)&weir__os_text_init, &own) &&
+                 *own.path)
+                add_range(own.text_low, own.text_high, OS_TEXT_RUNTIME);        /* libweir.so */
+        else
+                return false;
+        (void)dl_iterate_phdr(add_image, NULL);
+        /* libc in the program's own text: nothing tells one from the other. */
+        return weir__os_text_of((const void *)(uintptr_t)&weir__os_text_init) == OS_TEXT_RUNTIME &&
+               weir__os_text_of((const void *)(uintptr_t)&getpid) == OS_TEXT_SYSTEM;
 }
 
 /* ---- symbol tables on disk ---- */
@@ -65,7 +170,7 @@ struct file {
         size_t          str_size;
 };
 
-static struct lock files_lock = LOCK_INIT(symbols);
+static struct lock files_lock;         /* taken by try alone, also where a fault left a lock held */
 static struct file files[32];           /* lock: files_lock */
 static unsigned    nfiles;              /* lock: files_lock */
 
@@ -133,6 +238,20 @@ static const struct file *open_file(const char *path)
         return f;
 }
 
+/* The holder may be this very thread, when it faulted inside: then a name stays unknown. */
+static bool files_take(void)
+{
+        for (int i = 0; i < 200; i++) {
+                if (lock_try(&files_lock))
+                        return true;
+                if (i < 100)
+                        weir__os_yield();
+                else
+                        weir__os_sleep(1000000);
+        }
+        return false;
+}
+
 bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *ret_offset)
 {
         int                keep = weir__os_errno_get();
@@ -145,7 +264,10 @@ bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *r
         if (!size || !weir__os_image_find(pc, &image))
                 return false;
         at = (uintptr_t)pc - image.base;
-        lock_take(&files_lock);
+        if (!files_take()) {
+                weir__os_errno_set(keep);
+                return false;
+        }
         f = open_file(image.path);
         for (size_t i = 0; f && i < f->count; i++) {
                 const Elf64_Sym *s = &f->sym[i];

@@ -2,6 +2,7 @@
 #include "os/os.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -10,7 +11,10 @@
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
 #endif
+
+enum { MAPPINGS_DEFAULT = 65530 };      /* of the kernel, where /proc does not tell */
 
 void *weir__os_map(size_t size)
 {
@@ -45,17 +49,7 @@ void *weir__os_reserve(size_t size)
 
 int weir__os_commit(void *addr, size_t size)
 {
-        return weir__os_protect(addr, size, true);
-}
-
-int weir__os_protect(void *addr, size_t size, bool accessible)
-{
-        int keep = weir__os_errno_get(), r = 0;
-
-        if (mprotect(addr, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) < 0)
-                r = -weir__os_errno_get();
-        weir__os_errno_set(keep);
-        return r;
+        return weir__os_protect(addr, size, false);
 }
 
 void weir__os_huge(void *addr, size_t size)
@@ -110,24 +104,90 @@ int weir__os_guard(void *addr, size_t size)
 {
         int keep = weir__os_errno_get(), r = 0;
 
-        if (load_relaxed(&guard_state) >= 0) {
-                if (madvise(addr, size, MADV_GUARD_INSTALL) == 0) {
-                        store_relaxed(&guard_state, 1);
-                        weir__os_errno_set(keep);
-                        return 0;
-                }
-                if (weir__os_errno_get() == EINVAL)
+        if (load_relaxed(&guard_state) < 0)
+                return -EINVAL;
+        if (madvise(addr, size, MADV_GUARD_INSTALL) == 0) {
+                store_relaxed(&guard_state, 1);
+        } else {
+                r = -weir__os_errno_get();
+                if (r == -EINVAL && !load_relaxed(&guard_state))
                         store_relaxed(&guard_state, -1);
         }
-        if (mprotect(addr, size, PROT_NONE) < 0)
-                r = -weir__os_errno_get();
         weir__os_errno_set(keep);
         return r;
 }
 
-bool weir__os_guard_is_cheap(void)
+int weir__os_guard_remove(void *addr, size_t size)
 {
-        return load_relaxed(&guard_state) > 0;
+        int keep = weir__os_errno_get();
+        int r = madvise(addr, size, MADV_GUARD_REMOVE) < 0 ? -weir__os_errno_get() : 0;
+
+        weir__os_errno_set(keep);
+        return r;
+}
+
+int weir__os_protect(void *addr, size_t size, bool deny)
+{
+        int keep = weir__os_errno_get(), access = deny ? PROT_NONE : PROT_READ | PROT_WRITE;
+        int r = mprotect(addr, size, access) < 0 ? -weir__os_errno_get() : 0;
+
+        weir__os_errno_set(keep);
+        return r;
+}
+
+uint64_t weir__os_mappings_max(void)
+{
+        int      keep = weir__os_errno_get();
+        int      fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+        char     text[32];
+        ssize_t  n = fd < 0 ? 0 : read(fd, text, sizeof text);
+        uint64_t v = 0;
+
+        if (fd >= 0)
+                close(fd);
+        for (ssize_t i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+                v = v * 10 + (uint64_t)(text[i] - '0');
+        weir__os_errno_set(keep);
+        return v ? v : MAPPINGS_DEFAULT;
+}
+
+char *weir__os_lowest_resident(char *low, char *high)
+{
+        enum { PAGES = 512 };
+        int           keep = weir__os_errno_get();
+        unsigned char in[PAGES];
+
+        for (; low < high; low += (size_t)PAGES * OS_PAGE) {
+                size_t n = MIN((size_t)(high - low) / OS_PAGE, (size_t)PAGES);
+
+                if (mincore(low, n * OS_PAGE, in) < 0)
+                        break;
+                for (size_t i = 0; i < n; i++)
+                        if (in[i] & 1) {
+                                weir__os_errno_set(keep);
+                                return low + i * OS_PAGE;
+                        }
+        }
+        weir__os_errno_set(keep);
+        return high;
+}
+
+bool weir__os_fence_all_init(void)
+{
+        int keep = weir__os_errno_get();
+        bool ok = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+
+        weir__os_errno_set(keep);
+        return ok;
+}
+
+bool weir__os_fence_all(void)
+{
+        int keep = weir__os_errno_get();
+        bool ok = !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+
+        weir__os_errno_set(keep);
+        return ok;
 }
 
 void weir__os_forget(void *addr, size_t size)

@@ -56,7 +56,8 @@ void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct
                 old->sa_handler(sig);
                 return;
         }
-        if (old->sa_handler == SIG_IGN && sig != SIGSEGV && sig != SIGBUS && sig != SIGFPE)
+        if (old->sa_handler == SIG_IGN && sig != SIGSEGV && sig != SIGBUS && sig != SIGFPE &&
+            sig != SIGILL)
                 return;
         dfl.sa_handler = SIG_DFL;
         (void)sigaction(sig, &dfl, NULL);

@@ -93,6 +93,31 @@ int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size
         return r;
 }
 
+static pthread_key_t  exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static void         (*exit_fn)(void);   /* const after the first call */
+static int            exit_error;
+
+static void at_thread_exit(void *arg)
+{
+        (void)arg;
+        exit_fn();
+}
+
+static void make_exit_key(void)
+{
+        exit_error = pthread_key_create(&exit_key, at_thread_exit);
+}
+
+int weir__os_at_thread_exit(void (*fn)(void))
+{
+        store_relaxed(&exit_fn, fn);
+        (void)pthread_once(&exit_once, make_exit_key);
+        if (exit_error)
+                return -exit_error;
+        return -pthread_setspecific(exit_key, &exit_key);
+}
+
 int weir__os_thread_id(void)
 {
         return (int)syscall(SYS_gettid);
@@ -135,6 +160,16 @@ int weir__os_thread_count(void)
         return n;
 }
 
+int64_t weir__os_thread_cpu(int tid)
+{
+        struct timespec ts;
+
+        /* What pthread_getcpuclockid makes of a thread id: a clock of one thread, as scheduled. */
+        if (clock_gettime((clockid_t)((~(unsigned)tid << 3) | 6), &ts))
+                return -1;
+        return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 int weir__os_thread_signal(int tid, int sig)
 {
         return syscall(SYS_tgkill, getpid(), tid, sig) < 0 ? -weir__os_errno_get() : 0;
@@ -149,7 +184,7 @@ void weir__os_sleep(int64_t ns)
 {
         struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 
-        nanosleep(&ts, NULL);
+        (void)syscall(SYS_nanosleep, &ts, NULL);        /* not by the name that libc.c provides */
 }
 
 bool weir__os_futex_wait(const uint32_t *word, uint32_t value, int64_t ns)

@@ -48,17 +48,23 @@ static int signal_of_touch(volatile char *p)
         return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* The better guard is there from Linux 6.13 on. */
+static void guard_any(char *p, size_t size)
+{
+        if (weir__os_guard(p, size) < 0)
+                ck_assert_int_eq(weir__os_protect(p, size, true), 0);
+}
+
 PLAIN_TEST(a_guard_cannot_be_touched)
 {
         char *p = weir__os_map(16 * 4096);
 
-        ck_assert_int_eq(weir__os_guard(p + 4096, 2 * 4096), 0);
+        guard_any(p + 4096, 2 * 4096);
         p[4095] = 1;
         p[3 * 4096] = 1;
         ck_assert_int_ne(signal_of_touch(p + 4096), 0);
         ck_assert_int_ne(signal_of_touch(p + 3 * 4096 - 1), 0);
         ck_assert_int_eq(signal_of_touch(p), 0);
-        (void)weir__os_guard_is_cheap();
 }
 
 PLAIN_TEST(a_peek_copies_up_to_what_is_not_there)
@@ -68,7 +74,7 @@ PLAIN_TEST(a_peek_copies_up_to_what_is_not_there)
 
         for (int i = 0; i < PAGES * 4096; i++)
                 p[i] = (char)(i % 251);
-        ck_assert_int_eq(weir__os_guard(p + 5 * 4096, 4096), 0);
+        guard_any(p + 5 * 4096, 4096);
         errno = 4711;
         ck_assert_uint_eq(weir__os_peek(to, p + 100, 5 * 4096), 5 * 4096 - 100);
         ck_assert(!memcmp(to, p + 100, 5 * 4096 - 100));

@@ -1,5 +1,7 @@
 /* Panic and protect. */
 #include "check.h"
+#include "sched/sched.h"
+#include <stdlib.h>
 #include <string.h>
 
 static void succeed(void *arg)
@@ -84,7 +86,7 @@ static void count_up(int **n)
         (void)n;
 }
 
-static __attribute__((noinline)) void descend_counted(int depth)
+static noinline void descend_counted(int depth)
 {
         __attribute__((cleanup(count_up))) int *here = &handlers;
 
@@ -171,4 +173,135 @@ static void protect_nothing(void *arg)
 WEIR_TEST(a_protect_of_nothing_panics)
 {
         ck_assert_int_eq(weir_protect(protect_nothing, NULL, NULL), WEIR_EPANIC);
+}
+
+/* ---- panics on the way ---- */
+
+static int order[8], norder;
+
+static void note(int *n)
+{
+        order[norder++] = *n;
+}
+
+static void note_and_panic(int *n)
+{
+        note(n);
+        weir_panic("handler %d", *n);
+}
+
+static void panics_in_handlers(void *arg)
+{
+        __attribute__((cleanup(note))) int           outer = 1;
+        __attribute__((cleanup(note_and_panic))) int second = 2;
+        __attribute__((cleanup(note_and_panic))) int first = 3;
+
+        (void)arg;
+        __asm__ volatile("" : : "r"(&outer), "r"(&second), "r"(&first) : "memory");
+        weir_panic("body");
+}
+
+WEIR_TEST(a_handler_that_panics_is_left_and_the_outer_ones_run)
+{
+        weir_panic_info info;
+
+#ifdef __clang__
+        test_skip("clang makes a handler that panics while unwinding call abort");
+#endif
+        for (int i = 0; i < 50; i++) {
+                norder = 0;
+                ck_assert_int_eq(weir_protect(panics_in_handlers, NULL, &info), WEIR_EPANIC);
+                ck_assert_str_eq(info.message, "handler 2");
+                ck_assert_int_eq(norder, 3);
+                ck_assert_int_eq(order[0], 3);
+                ck_assert_int_eq(order[1], 2);
+                ck_assert_int_eq(order[2], 1);
+        }
+}
+
+static void protect_in_handler(int *n)
+{
+        note(n);
+        ck_assert_int_eq(weir_protect(give_up, n, NULL), WEIR_EPANIC);
+        weir_yield();
+}
+
+static void protects_in_handlers(void *arg)
+{
+        __attribute__((cleanup(protect_in_handler))) int outer = 1;
+        __attribute__((cleanup(protect_in_handler))) int inner = 2;
+
+        (void)arg;
+        __asm__ volatile("" : : "r"(&outer), "r"(&inner) : "memory");
+        weir_panic("body");
+}
+
+WEIR_TEST(a_handler_may_protect_and_park_by_itself)
+{
+        weir_panic_info info;
+
+        norder = 0;
+        ck_assert_int_eq(weir_protect(protects_in_handlers, NULL, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "body");
+        ck_assert_int_eq(norder, 2);
+}
+
+static void panic_again(void *arg)
+{
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(give_up, arg, &info), WEIR_EPANIC);
+        weir_panic("%s", info.message);
+}
+
+WEIR_TEST(what_was_caught_can_be_raised_again)
+{
+        weir_panic_info info;
+
+        ck_assert_int_eq(weir_protect(panic_again, &(int){ 4 }, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "number 4, text abc");
+}
+
+static int compare(const void *a, const void *b)
+{
+        __attribute__((cleanup(note))) int here = 5;
+
+        __asm__ volatile("" : : "r"(&here) : "memory");
+        if (norder == 0)
+                weir_panic("not comparable");
+        return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+static void sort(void *arg)
+{
+        __attribute__((cleanup(note))) int here = 6;
+
+        __asm__ volatile("" : : "r"(&here) : "memory");
+        qsort(arg, 4, sizeof(int), compare);
+}
+
+WEIR_TEST(a_callback_of_libc_may_panic)
+{
+        weir_panic_info info;
+        int             v[4] = { 3, 1, 2, 4 };
+
+        norder = 0;
+        ck_assert_int_eq(weir_protect(sort, v, &info), WEIR_EPANIC);
+        ck_assert_str_eq(info.message, "not comparable");
+        ck_assert_int_eq(norder, 2);
+        ck_assert_int_eq(order[0], 5);
+        ck_assert_int_eq(order[1], 6);
+}
+
+static void disable_and_fail(void *arg)
+{
+        weir_preempt_disable();
+        give_up(arg);
+}
+
+/* What the unwound frames disabled is enabled again, or the goroutine would never be cut again. */
+WEIR_TEST(a_panic_undoes_what_its_frames_disabled)
+{
+        ck_assert_int_eq(weir_protect(disable_and_fail, &(int){ 1 }, NULL), WEIR_EPANIC);
+        ck_assert_uint_eq(weir__sched_g()->no_preempt, 0);
 }

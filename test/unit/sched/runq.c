@@ -129,21 +129,35 @@ PLAIN_TEST(the_owner_takes_the_newest_started_and_a_thief_the_oldest)
         ck_assert_ptr_eq(weir__runq_get(p), &g[8]);
 }
 
-PLAIN_TEST(the_deque_goes_on_far_beyond_32_bits_and_overflows_into_the_ring)
+PLAIN_TEST(the_deque_grows_far_beyond_32_bits)
 {
+        enum { MANY = 10 * SPAWNED_FIRST };
         struct p *p = new_p();
-        struct g *g = new_gs(RUNQ_SIZE + 5);
+        struct g *g = new_gs(MANY);
 
         p->spawned.top = p->spawned.bottom = (INT64_C(1) << 32) - 7;
-        for (int i = 0; i < RUNQ_SIZE + 5; i++)
+        for (int i = 0; i < MANY; i++)
                 weir__runq_put_spawned(p, &g[i]);
-        ck_assert_uint_eq(p->tail - p->head, 5);
-        for (int i = 0; i < 5; i++)                     /* the ring first */
-                ck_assert_ptr_eq(weir__runq_get(p), &g[RUNQ_SIZE + i]);
-        for (int i = RUNQ_SIZE; i-- > 0;)
+        ck_assert_uint_eq(p->tail - p->head, 0);
+        for (int i = MANY; i-- > 0;)
                 ck_assert_ptr_eq(weir__runq_get(p), &g[i]);
         ck_assert_ptr_null(weir__runq_get(p));
         ck_assert(p->spawned.top == p->spawned.bottom);
+}
+
+PLAIN_TEST(a_deque_that_may_not_grow_more_overflows_into_the_ring)
+{
+        struct p *p = new_p();
+        struct g *g = new_gs(SPAWNED_MAX + 5);
+
+        for (int i = 0; i < SPAWNED_MAX + 5; i++)
+                weir__runq_put_spawned(p, &g[i]);
+        ck_assert_uint_eq(p->tail - p->head, 5);
+        for (int i = 0; i < 5; i++)                     /* the ring first */
+                ck_assert_ptr_eq(weir__runq_get(p), &g[SPAWNED_MAX + i]);
+        for (int i = SPAWNED_MAX; i-- > 0;)
+                ck_assert_ptr_eq(weir__runq_get(p), &g[i]);
+        ck_assert_ptr_null(weir__runq_get(p));
 }
 
 PLAIN_TEST(the_one_just_readied_is_next_and_puts_the_former_in_the_ring)
@@ -165,28 +179,74 @@ PLAIN_TEST(the_one_just_readied_is_next_and_puts_the_former_in_the_ring)
         ck_assert(weir__runq_empty(p));
 }
 
-PLAIN_TEST(a_wide_look_serves_every_queue)
+PLAIN_TEST(a_wide_look_takes_the_ring_then_the_aged_then_runnext)
 {
         struct p *p = new_p();
-        struct g *g = new_gs(6);
-        bool      ring = false, started = false, next = false;
+        struct g *g = new_gs(5);
+        int64_t   now = 3 * (int64_t)AGED_NS;
 
-        for (int i = 0; i < 6 && !(ring && started && next); i++) {
-                struct g *got;
+        g[1].since = g[2].since = now - AGED_NS;
+        g[3].since = now - AGED_NS + 1;
+        weir__runq_put(p, &g[0]);
+        for (int i = 1; i < 4; i++)
+                weir__runq_put_spawned(p, &g[i]);
+        p->runnext = &g[4];
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[0]);
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[1]);
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[2]);
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[4]);
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[3]);   /* too young for the ring */
+        ck_assert_ptr_null(weir__runq_get_fair(p, now));
+}
 
-                p->head = p->tail = 0;
-                p->spawned.top = p->spawned.bottom = 0;
-                weir__runq_put(p, &g[0]);
-                weir__runq_put_spawned(p, &g[1]);
-                p->runnext = &g[2];
-                for (int k = 0; k < 3; k++) {
-                        got = weir__runq_get_oldest(p);
-                        ring |= got == &g[0];
-                        started |= got == &g[1];
-                        next |= got == &g[2];
-                }
-        }
-        ck_assert(ring && started && next);
+PLAIN_TEST(one_in_a_while_ages)
+{
+        struct p *p = new_p();
+        struct g *g = new_gs(20);
+        int64_t   now = AGED_NS;
+
+        p->aged_at = now;
+        for (int i = 0; i < 20; i++)
+                weir__runq_put_spawned(p, &g[i]);
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[19]);  /* as ever, the newest */
+        now += AGE_EVERY_NS;
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[0]);
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[18]);
+        now += 3 * (int64_t)AGE_EVERY_NS;
+        ck_assert_ptr_eq(weir__runq_get_fair(p, now), &g[1]);
+        ck_assert_uint_eq(RUNQ_SIZE - weir__runq_room(p), 2);
+}
+
+PLAIN_TEST(no_more_age_than_the_ring_holds)
+{
+        struct p *p = new_p();
+        struct g *g = new_gs(RUNQ_SIZE + 9);
+
+        for (int i = 0; i < RUNQ_SIZE - 5; i++)
+                weir__runq_put(p, &g[i]);
+        ck_assert_uint_eq(weir__runq_room(p), 5);
+        for (int i = RUNQ_SIZE - 5; i < RUNQ_SIZE + 9; i++)
+                weir__runq_put_spawned(p, &g[i]);
+        for (int i = 0; i < RUNQ_SIZE + 9; i++)
+                ck_assert_ptr_eq(weir__runq_get_fair(p, (i + 2) * (int64_t)AGED_NS), &g[i]);
+        ck_assert_uint_eq(sched.global.count, 0);
+}
+
+PLAIN_TEST(the_global_queue_is_fetched_in_order)
+{
+        struct p    *p = new_p();
+        struct g    *g = new_gs(9);
+        struct glist l = { 0 };
+
+        weir__runq_put(p, &g[0]);
+        for (int i = 1; i < 9; i++)
+                weir__glist_push(&l, &g[i]);
+        weir__global_put_list(&l);
+        weir__global_fetch(p, 3);
+        ck_assert_uint_eq(sched.global.count, 5);
+        for (int i = 0; i < 4; i++)
+                ck_assert_ptr_eq(weir__runq_get(p), &g[i]);
+        ck_assert_ptr_null(weir__runq_get(p));
 }
 
 /* ---- owner and thieves at once: each goroutine comes out exactly once ---- */
@@ -227,6 +287,7 @@ static void race(uint32_t items, uint64_t seed)
         struct race r = { .p = new_p(), .left = items };
         pthread_t   t[THIEVES];
         struct g   *g;
+        int64_t     now = 0;
 
         r.g = new_gs(items);
         r.taken = calloc(items, sizeof *r.taken);
@@ -235,7 +296,10 @@ static void race(uint32_t items, uint64_t seed)
         for (int i = 0; i < THIEVES; i++)
                 ck_assert_int_eq(pthread_create(&t[i], NULL, thief, &r), 0);
         for (uint32_t i = 0; i < items;) {
-                for (uint32_t n = weir__rand_below(&seed, 20); n && i < items; n--, i++)
+                bool burst = weir__rand_below(&seed, 200) == 0;         /* makes the deque grow */
+
+                for (uint32_t n = weir__rand_below(&seed, burst ? 9000 : 20); n && i < items;
+                     n--, i++)
                         switch (weir__rand_below(&seed, 3)) {
                         case 0:
                                 weir__runq_put(r.p, &r.g[i]);
@@ -249,7 +313,7 @@ static void race(uint32_t items, uint64_t seed)
                         }
                 for (uint32_t n = weir__rand_below(&seed, 12); n; n--)
                         if ((g = weir__rand_below(&seed, 8) ? weir__runq_get(r.p)
-                                                            : weir__runq_get_oldest(r.p)))
+                                                            : weir__runq_get_fair(r.p, now += AGED_NS)))
                                 take(&r, g);
         }
         while (__atomic_load_n(&r.left, __ATOMIC_RELAXED)) {

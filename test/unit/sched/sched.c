@@ -128,6 +128,45 @@ static void set_flag(void *flag)
         *(bool *)flag = true;
 }
 
+static void nothing(void *arg)
+{
+        (void)arg;
+}
+
+weir_task(comes_back, my, { bool *stop; })
+{
+        while (!load_relaxed(my->stop))
+                weir_blocking(nothing, NULL);
+}
+
+weir_task(starts_more, my, { bool *stop; })
+{
+        while (!load_relaxed(my->stop)) {
+                for (int i = 0; i < 3 && weir_go_count() < 400; i++)
+                        weir_go_fn(nothing, NULL);
+                weir_yield();
+        }
+}
+
+/* The global queue, never empty, once went before those that were started first; they lay below
+ * newer ones and never ran. */
+WEIR_TEST_WITH(the_first_started_run_though_others_start_and_come_back, .procs = 1, .timeout = 30)
+{
+        bool    stop = false, ran = false;
+        weir_wg wg = { 0 }, first = { 0 };
+
+        for (int i = 0; i < 64; i++)      /* fewer leave the queue empty at times */
+                weir_wg_go(&wg, comes_back, .stop = &stop);
+        for (int i = 0; i < 1000; i++)
+                weir_yield();                   /* until these run */
+        for (int i = 0; i < 100; i++)
+                weir_wg_go(&first, set_true, .flag = &ran);
+        weir_wg_go(&wg, starts_more, .stop = &stop);
+        weir_wg_wait(&first);
+        stop = true;
+        weir_wg_wait(&wg);
+}
+
 WEIR_TEST_WITH(a_pair_that_keeps_each_other_busy_starves_nobody, .procs = 1)
 {
         bool started = false, timed = false;
@@ -137,11 +176,6 @@ WEIR_TEST_WITH(a_pair_that_keeps_each_other_busy_starves_nobody, .procs = 1)
         weir_go(yielder, .turns = &(uint64_t){ 0 }, .stop = &timed);
         while (!started || !timed)
                 weir_yield();
-}
-
-static void nothing(void *arg)
-{
-        (void)arg;
 }
 
 static void hold_until_asleep(void *arg)

@@ -44,6 +44,64 @@ WEIR_TEST(another_goroutine_may_unlock)
         weir_mutex_unlock(&m);
 }
 
+/* ---- unlocks of what is not locked ---- */
+
+static weir_mutex misused;
+static long       locked, unlocked, refused;
+
+static void unlock_misused(void *arg)
+{
+        weir_mutex_unlock((weir_mutex *)arg);
+}
+
+static void try_to_unlock(void)
+{
+        if (weir_protect(unlock_misused, &misused, NULL) < 0)
+                __atomic_fetch_add(&refused, 1, __ATOMIC_RELAXED);
+        else
+                __atomic_fetch_add(&unlocked, 1, __ATOMIC_RELAXED);
+}
+
+weir_task(locks_rightly, my, { int n; })
+{
+        for (int i = 0; i < my->n; i++) {
+                weir_mutex_lock(&misused);
+                __atomic_fetch_add(&locked, 1, __ATOMIC_RELAXED);
+                if (i % 16 == 0)
+                        weir_yield();
+                try_to_unlock();
+        }
+}
+
+weir_task(unlocks_wrongly, my, { int n; })
+{
+        for (int i = 0; i < my->n; i++) {
+                try_to_unlock();
+                if (i % 8 == 0)
+                        weir_yield();
+        }
+}
+
+/* The unlock lowered the word first and looked after: 0xffffffff for a moment, all flags set. Who
+ * locked at that moment stood in line behind nobody, and its flag was lost in the repair. */
+WEIR_TEST_WITH(unlocks_of_an_unlocked_mutex_harm_nobody_who_locks, .procs = 4, .timeout = 60)
+{
+        weir_wg wg = { 0 };
+
+        for (int round = 0; round < 20; round++) {
+                for (int i = 0; i < 4; i++)
+                        weir_wg_go(&wg, locks_rightly, .n = 500);
+                for (int i = 0; i < 4; i++)
+                        weir_wg_go(&wg, unlocks_wrongly, .n = 500);
+                weir_wg_wait(&wg);
+                ck_assert_int_eq(locked, (round + 1) * 2000);
+                ck_assert_int_eq(locked, unlocked);
+                ck_assert(weir_mutex_try_lock(&misused));
+                weir_mutex_unlock(&misused);
+        }
+        ck_assert_int_gt(refused, 0);
+}
+
 weir_task(hog, my, { weir_mutex *m; bool *stop; })
 {
         while (!__atomic_load_n(my->stop, __ATOMIC_RELAXED)) {

@@ -1,4 +1,5 @@
-/* Sleep, timers, the heap. */
+/* Sleep, timers, the heap. Nobody takes the processor away: the tests look into it. */
+/* run: WEIR_DEBUG=asyncpreemptoff=1 */
 #include "check.h"
 #include "sched/state.h"
 #include "time/time.h"

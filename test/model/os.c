@@ -1,0 +1,280 @@
+/* The system of a model test: a clock that stands still until somebody moves it, futexes and a
+ * poller that wait in the explorer, memory from the execution's heap. */
+#include "os.h"
+#include "base/debug.h"
+#include "os/os.h"
+#include "sched/state.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+struct model_os model_os;
+
+int64_t weir__os_now(void)
+{
+        return model_os.now += model_os.step ? model_os.step : 1;
+}
+
+void *weir__os_map(size_t size)
+{
+        return model_alloc(size);
+}
+
+void weir__os_unmap(void *addr, size_t size)
+{
+        (void)addr;
+        (void)size;
+}
+
+void *model_realloc(void *old, size_t size);
+void *model_realloc(void *old, size_t size)
+{
+        if (old)
+                model_fail("realloc of what is there is not modelled");
+        return model_alloc(size);
+}
+
+size_t weir__os_peek(void *dst, const void *src, size_t n)
+{
+        (void)dst;
+        (void)src;
+        (void)n;
+        return 0;
+}
+
+void weir__os_yield(void)
+{
+        model_yield();
+}
+
+/* Only a thread whose work is over sleeps in the runtime. */
+void weir__os_sleep(int64_t ns)
+{
+        (void)ns;
+        model_exit();
+}
+
+int model_sched_yield(void);
+int model_sched_yield(void)
+{
+        model_yield();
+        return 0;
+}
+
+int model_nanosleep(const struct timespec *a, struct timespec *b);
+int model_nanosleep(const struct timespec *a, struct timespec *b)
+{
+        (void)a;
+        (void)b;
+        model_yield();
+        return 0;
+}
+
+static int the_errno[MODEL_THREADS + 1];
+
+int *weir__os_errno_address(void)
+{
+        return &the_errno[model_self() + 1];
+}
+
+int weir__os_errno_get(void)
+{
+        return 0;
+}
+
+void weir__os_errno_set(int value)
+{
+        (void)value;
+}
+
+/* ---- futex ---- */
+
+struct sleeper {
+        const uint32_t *word;
+        bool            woken;
+};
+
+static struct sleeper sleeper[MODEL_THREADS];
+
+static bool woken(void *arg)
+{
+        return ((struct sleeper *)arg)->woken;
+}
+
+bool weir__os_futex_wait(const uint32_t *word, uint32_t value, int64_t ns)
+{
+        struct sleeper *s = &sleeper[model_self()];
+
+        if (*(volatile const uint32_t *)word != value)
+                return true;
+        *s = (struct sleeper){ .word = word };
+        if (ns >= 0)
+                return model_wait_timed(woken, s);
+        model_wait(woken, s);
+        return true;
+}
+
+void weir__os_futex_wake(const uint32_t *word, int count)
+{
+        for (int i = 0; i < MODEL_THREADS && count; i++)
+                if (sleeper[i].word == word && !sleeper[i].woken) {
+                        sleeper[i].woken = true;
+                        count--;
+                }
+}
+
+/* ---- poller ---- */
+
+static bool poll_ready(void *arg)
+{
+        (void)arg;
+        return model_os.interrupted || model_os.event;
+}
+
+int weir__os_poll_wait(struct os_event *events, int max, int64_t ns)
+{
+        (void)max;
+        if (ns) {
+                model_os.poll_ns = ns;
+                model_os.in_poller++;
+                if (ns < 0)
+                        model_wait(poll_ready, NULL);
+                else if (!model_wait_timed(poll_ready, NULL))
+                        model_os.now += ns;
+                model_os.in_poller--;
+        }
+        model_os.interrupted = false;
+        if (!model_os.event)
+                return 0;
+        events[0] = (struct os_event){ .data = model_os.event, .what = model_os.event_what };
+        model_os.event = NULL;
+        return 1;
+}
+
+void weir__os_poll_interrupt(void)
+{
+        model_os.interrupted = true;
+}
+
+int weir__os_poll_add(int fd, void *data)
+{
+        (void)fd;
+        (void)data;
+        return 0;
+}
+
+void weir__os_poll_remove(int fd)
+{
+        (void)fd;
+}
+
+int model_close(int fd);
+int model_close(int fd)
+{
+        (void)fd;
+        model_os.closed++;
+        return 0;
+}
+
+/* ---- threads ---- */
+
+void weir__os_thread_name(const char *name)
+{
+        (void)name;
+}
+
+void weir__os_thread_precise_timers(void)
+{
+}
+
+void weir__os_sigstack_install(void)
+{
+}
+
+void weir__os_thread_stack(char **ret_low, char **ret_high)
+{
+        *ret_low = *ret_high = NULL;
+}
+
+int weir__os_thread_id(void)
+{
+        return model_self() + 1;
+}
+
+int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
+{
+        (void)fn;
+        (void)arg;
+        (void)stack_size;
+        return -EAGAIN;         /* scenarios start with all their threads */
+}
+
+/* ---- what is never called ---- */
+
+_Noreturn void weir__throw(const char *fmt, ...)
+{
+        model_fail("throw: %s", fmt);
+}
+
+_Noreturn void weir__panic(const char *fmt, ...)
+{
+        model_fail("panic: %s", fmt);
+}
+
+void weir__monitor_raise(void)
+{
+}
+
+struct debug weir__debug;
+
+void weir__out_print(struct out *o, const char *fmt, ...)
+{
+        (void)o;
+        model_fail("prints: %s", fmt);
+}
+
+void weir__out_flush(struct out *o)
+{
+        (void)o;
+}
+
+size_t weir__fmt(char *buf, size_t size, const char *fmt, ...)
+{
+        (void)size;
+        (void)fmt;
+        buf[0] = 0;
+        return 0;
+}
+
+void weir__dump_all(struct out *o)
+{
+        (void)o;
+}
+
+const char *weir_error_name(int err)
+{
+        (void)err;
+        return "";
+}
+
+void weir__os_sigstack_remove(void)
+{
+}
+
+struct g *weir__sched_regain(const char *call)
+{
+        model_fail("%s: a thread without a processor", call);
+}
+
+int weir__os_at_thread_exit(void (*fn)(void))
+{
+        (void)fn;
+        return 0;
+}
+
+uint64_t weir__sched_new_id(struct p *p)
+{
+        (void)p;
+        return 1;
+}
