@@ -642,6 +642,8 @@ REPORT(unaligned_read2, 2, false) REPORT(unaligned_read4, 4, false)
 REPORT(unaligned_read8, 8, false) REPORT(unaligned_read16, 16, false)
 REPORT(unaligned_write2, 2, true) REPORT(unaligned_write4, 4, true)
 REPORT(unaligned_write8, 8, true) REPORT(unaligned_write16, 16, true)
+void __tsan_atomic_signal_fence(int order);
+void __tsan_atomic_signal_fence(int order) { (void)order; }      /* for the compiler alone */
 void __tsan_func_entry(void *p);
 void __tsan_func_entry(void *p) { (void)p; }
 void __tsan_read_range(void *p, size_t n);

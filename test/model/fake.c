@@ -25,7 +25,7 @@ void fake_init(void)
                 model_set_self_of(i, &fake_m[i]);
         }
         sched.procs = procs;
-        sched.nprocs = MODEL_THREADS;
+        sched.nprocs = sched.nall = MODEL_THREADS;
         model_set_self(&fake_m[0]);
 }
 

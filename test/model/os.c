@@ -278,3 +278,23 @@ uint64_t weir__sched_new_id(struct p *p)
         (void)p;
         return 1;
 }
+
+/* ---- what no scenario does: canaries, fewer processors ---- */
+
+bool weir__stack_canary_broken(const struct stack *s)
+{
+        (void)s;
+        return false;
+}
+
+void weir__fault_canary(struct g *g)
+{
+        (void)g;
+        model_fail("a canary was checked");
+}
+
+bool weir__p_retired(struct p *p)
+{
+        (void)p;
+        return false;
+}

@@ -20,7 +20,7 @@ static void make(void)
         for (int i = 0; i < GS; i++)
                 g[i] = model_alloc(sizeof *g[i]);
         sched.procs = p;
-        sched.nprocs = 3;
+        sched.nprocs = sched.nall = 3;
 }
 
 static void take(struct g *got)

@@ -59,7 +59,7 @@ static void make(void)
         }
         model_set_self(NULL);
         sched.procs = p;
-        sched.nprocs = sched.nthreads = MS;
+        sched.nprocs = sched.nall = sched.nthreads = MS;
         sched.wake_credit = 1;
 }
 
