@@ -294,7 +294,7 @@ void weir__central_give_span(struct span *s)
         uint32_t        nfree = 0;
 
         for (unsigned i = 0; i < s->words; i++)
-                nfree += (uint32_t)__builtin_popcountll(span_free_bits(s)[i]);
+                nfree += popcount(span_free_bits(s)[i]);
         weir__mem_lock(&c->lock);
         s->cached = 0;
         c->held--;
@@ -324,7 +324,7 @@ size_t weir__central_sweep(struct span *s)
 
                 bits[i] = ~marks[i] & valid;
                 marks[i] = 0;
-                nfree += (uint32_t)__builtin_popcountll(bits[i]);
+                nfree += popcount(bits[i]);
         }
         s->nfree = nfree;
         s->hint = 0;

@@ -42,7 +42,7 @@ static void check_span(struct span *s, void *arg)
                 uint64_t bits = span_free_bits(s)[i];
                 unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
 
-                nfree += (uint32_t)__builtin_popcountll(bits);
+                nfree += popcount(bits);
                 if (left < 64 && bits >> left)
                         weir__throw("the span at %p has free bits beyond its objects",
                                     (void *)s->start);

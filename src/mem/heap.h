@@ -4,6 +4,14 @@
 
 #include "mem/mem.h"
 
+/* On by: the build options of the same names. */
+#ifndef WEIR_MALLOC
+#define WEIR_MALLOC 0
+#endif
+#ifndef WEIR_HARDEN
+#define WEIR_HARDEN 0
+#endif
+
 enum {
         PAGE_SHIFT = 13,
         PAGE_SIZE = 1 << PAGE_SHIFT,
@@ -40,6 +48,17 @@ static inline unsigned class_of_size(size_t size)
 {
         return size <= FINE_MAX ? weir__class_fine[(size + 7) >> 3]
                                 : weir__class_coarse[(size + 127) >> 7];
+}
+
+/* The ones of a word. The compiler's own would be a call into its library where the processor is not
+ * known to have an instruction for it; that lies outside of the runtime's text, and a goroutine that
+ * is stopped there stops with the allocator's locks held. */
+static inline unsigned popcount(uint64_t w)
+{
+        w -= (w >> 1) & UINT64_C(0x5555555555555555);
+        w = (w & UINT64_C(0x3333333333333333)) + ((w >> 2) & UINT64_C(0x3333333333333333));
+        w = (w + (w >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+        return (unsigned)((w * UINT64_C(0x0101010101010101)) >> 56);
 }
 
 /* ---- locks: lock.c ---- */
@@ -318,11 +337,6 @@ extern uint32_t weir__mem_mode;         /* atomic; but for SAMPLE const after st
 
 /* Makes the allocator ready. From: any thread, any number of times. False: no address space. */
 bool weir__mem_start(void);
-
-/* On by: the build option of the same name. */
-#ifndef WEIR_HARDEN
-#define WEIR_HARDEN 0
-#endif
 
 /* ---- reports ---- */
 

@@ -132,7 +132,7 @@ static size_t bits_put(uint64_t *map, size_t i, size_t n, bool on)
                 uint64_t mask = (k == 64 ? ~UINT64_C(0) : (UINT64_C(1) << k) - 1) << first;
                 uint64_t old = map[i / 64], new = on ? old | mask : old & ~mask;
 
-                changed += (size_t)__builtin_popcountll(old ^ new);
+                changed += popcount(old ^ new);
                 map[i / 64] = new;
                 i += k;
                 n -= k;
@@ -148,7 +148,7 @@ static size_t bits_count(const uint64_t *map, size_t i, size_t n)
                 size_t   first = i % 64, k = MIN(n, 64 - first);
                 uint64_t mask = (k == 64 ? ~UINT64_C(0) : (UINT64_C(1) << k) - 1) << first;
 
-                found += (size_t)__builtin_popcountll(map[i / 64] & mask);
+                found += popcount(map[i / 64] & mask);
                 i += k;
                 n -= k;
         }
@@ -212,7 +212,8 @@ static struct sum sum_node(unsigned level, size_t node)
         for (size_t i = first; i < end; i++) {
                 const struct sum *c = &h.sum[level - 1][i];
 
-                s.max = MAX(MAX(s.max, run + c->start), c->max);
+                s.max = MAX(s.max, run + c->start);
+                s.max = MAX(s.max, c->max);
                 if (whole)
                         s.start += c->start;
                 whole = whole && c->start == full;
@@ -471,7 +472,7 @@ void weir__page_check(void)
         size_t gone = bits_count(h.gone, 0, grown), loose = 0;
 
         for (size_t w = 0; w < (grown + 63) / 64; w++)
-                loose += (size_t)__builtin_popcountll(h.gone[w] & ~h.free[w]);
+                loose += popcount(h.gone[w] & ~h.free[w]);
         if (loose)
                 weir__throw("%zu pages are released and in use", loose);
         if (weir__heap_pages.used + weir__heap_pages.leaving + nfree != grown ||
