@@ -4,7 +4,9 @@
 #   make demo                              a web server on goroutines, driven by wrk
 #   make test [SAN=address|thread|undefined] [TEST=regex]
 #   make test-old-kernel                   tests of stacks and panics under Linux 6.1 (user-mode)
-#   make bench [BENCH=name]                weir against Go, in build/bench.tsv
+#   make bench [BENCH=name]                weir against Go, in build/bench.tsv, and its malloc
+#                                          against others', in build/bench-malloc.tsv
+#   make test-real                         real programs on libweir-malloc.so
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make debug                             build-debug/: -O0 and every internal check
 #   make clean                             removes all build directories
@@ -58,7 +60,16 @@ demo: all
 bench: all
 	@tools/deps bench
 	@cmake --build build --target benches $(jobs)
+ifeq ($(filter-out mem malloc,$(BENCH)),)
+	@tools/bench-malloc
+endif
+ifneq ($(BENCH),malloc)
 	@tools/bench $(BENCH)
+endif
+
+test-real: all
+	@tools/deps real
+	@test/real/run
 
 install: all
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
@@ -67,4 +78,4 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test test-old-kernel demo bench install clean
+.PHONY: all debug test test-old-kernel test-real demo bench install clean

@@ -10,6 +10,7 @@
 #include <weir/go.h>
 #include <weir/chan.h>
 #include <weir/sync.h>
+#include <weir/mem.h>
 #include <weir/net.h>
 #include <weir/metric.h>
 

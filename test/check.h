@@ -51,6 +51,9 @@ _Noreturn void test_skip(const char *because);
 /* A test that runs without weir_run; it may call that itself. */
 #define PLAIN_TEST(name)          TEST_(name, true, { 0 })
 
+/* The same with test_options. */
+#define PLAIN_TEST_WITH(name, ...) TEST_(name, true, { __VA_ARGS__ })
+
 #define TEST_(name_, plain_, ...)                                               \
         static void name_(void);                                                \
         __attribute__((constructor)) static void name_##_register(void)         \

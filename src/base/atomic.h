@@ -18,6 +18,8 @@
 #define fetch_add_relaxed(p, v)    __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define fetch_add_seq(p, v)        __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
 #define fetch_sub_seq(p, v)        __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_or_relaxed(p, v)     __atomic_fetch_or((p), (v), __ATOMIC_RELAXED)
+#define fetch_and_seq(p, v)        __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
 #define fetch_sub_release(p, v)    __atomic_fetch_sub((p), (v), __ATOMIC_RELEASE)
 #define fetch_and_relaxed(p, v)    __atomic_fetch_and((p), (v), __ATOMIC_RELAXED)
 #define fetch_or_seq(p, v)         __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)

@@ -65,6 +65,13 @@ void weir__gauge_set(enum gauge g, uint64_t (*fn)(void))
         store_release(&gauges[g], fn);
 }
 
+uint64_t weir__gauge_read(enum gauge g)
+{
+        uint64_t (*fn)(void) = load_acquire(&gauges[g]);
+
+        return fn ? fn() : 0;
+}
+
 static void write_metric(FILE *out, const char *name, const char *unit, const char *suffix,
                          const char *type, const char *help, uint64_t value)
 {
@@ -79,14 +86,11 @@ static void write_metric(FILE *out, const char *name, const char *unit, const ch
 
 void weir_metric_write(FILE *out)
 {
-        uint64_t (*fn)(void);
-
 #define COUNTER(name, unit, help) \
         write_metric(out, #name, #unit, "_total", "counter", help, \
                      weir__counter_sum(COUNTER_##name));
 #define GAUGE(name, unit, help) \
-        fn = load_acquire(&gauges[GAUGE_##name]); \
-        write_metric(out, #name, #unit, "", "gauge", help, fn ? fn() : 0);
+        write_metric(out, #name, #unit, "", "gauge", help, weir__gauge_read(GAUGE_##name));
 #include "base/counter.def"
 #undef COUNTER
 #undef GAUGE

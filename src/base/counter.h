@@ -52,6 +52,9 @@ void weir__counter_shared(enum counter c, uint64_t n);
 
 uint64_t weir__counter_sum(enum counter c);
 
+/* What a gauge is now; 0 when nobody said how to read it. */
+uint64_t weir__gauge_read(enum gauge g);
+
 /* Says how a gauge is read; fn is called from any thread, must not park. */
 void weir__gauge_set(enum gauge g, uint64_t (*fn)(void));
 

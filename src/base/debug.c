@@ -1,7 +1,9 @@
 /* WEIR_DEBUG, from the one table debug.def. */
 #include "base/debug.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct debug weir__debug = {
 #define DEBUG(name, value, what) .name = value,
@@ -82,6 +84,60 @@ void weir__debug_read(void)
                         set(s, n);
                 s += n + (s[n] == ',');
         }
+}
+
+/* Before the C library has its pointer to the environment, which a preloaded malloc sees, the
+ * kernel's copy is read. */
+const char *weir__debug_early_env(const char *name)
+{
+        static char buf[8192];          /* one thread, at start */
+        size_t      len = strlen(name);
+        ssize_t     n;
+        int         fd, keep;
+
+        if (environ) {
+                for (char **e = environ; *e; e++)
+                        if (!strncmp(*e, name, len) && (*e)[len] == '=')
+                                return *e + len + 1;
+                return NULL;
+        }
+        keep = errno;
+        fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? 0 : read(fd, buf, sizeof buf - 1);
+        if (fd >= 0)
+                close(fd);
+        errno = keep;
+        buf[MAX(n, 0)] = 0;
+        for (const char *e = buf; e < buf + n; e += strlen(e) + 1)
+                if (!strncmp(e, name, len) && e[len] == '=')
+                        return e + len + 1;
+        return NULL;
+}
+
+int64_t weir__debug_early(const char *name, int64_t fallback)
+{
+        const char *s = weir__debug_early_env("WEIR_DEBUG");
+        size_t      len = strlen(name);
+
+        while (s && *s) {
+                size_t n = strcspn(s, ",");
+
+                if (n >= len && !strncmp(s, name, len)) {
+                        const char *v = s + len + 1;
+                        bool        minus = s[len] == '=' && *v == '-';
+                        int64_t     value = 0;
+
+                        if (n == len)
+                                return 1;
+                        if (s[len] == '=') {
+                                for (v += minus; *v >= '0' && *v <= '9'; v++)
+                                        value = value * 10 + (*v - '0');
+                                return minus ? -value : value;
+                        }
+                }
+                s += n + (s[n] == ',');
+        }
+        return fallback;
 }
 
 int64_t weir__debug_env(const char *name, int64_t min, int64_t max, int64_t fallback)

@@ -17,6 +17,14 @@ extern struct debug weir__debug;        /* const after weir_run began */
  * nothing has cost its user an hour. */
 void weir__debug_read(void);
 
+/* The value of one switch before the table is read: for the allocator, which starts first. Needs
+ * neither malloc nor stdio, complains of nothing. */
+int64_t weir__debug_early(const char *name, int64_t fallback);
+
+/* The same of a whole environment variable, or NULL. The text may be overwritten by the next call;
+ * one thread at a time. */
+const char *weir__debug_early_env(const char *name);
+
 /* The value of an environment variable as a number in [min, max]; fallback when it is not set.
  * Anything else is told on stderr and ends the program with status 2. */
 int64_t weir__debug_env(const char *name, int64_t min, int64_t max, int64_t fallback);

@@ -39,6 +39,7 @@ static const char *const rank_name[] = {
 };
 
 #define HELD(name) (1u << RANK_##name)
+#define HELD_ABOVE(name) (HELD(name) - 1)
 static const uint32_t rank_inside[] = {
 #define RANK(name, inside, what) inside,
 #include "base/rank.def"

@@ -20,6 +20,22 @@
 void *weir__os_map(size_t size);
 void  weir__os_unmap(void *addr, size_t size);
 
+/* Address space without any right of access, to be opened by weir__os_commit. NULL: none. */
+void *weir__os_reserve(size_t size);
+
+/* Opens [addr, addr + size) of a reservation for reading and writing; it reads as zero. -ENOMEM: a
+ * limit. */
+int weir__os_commit(void *addr, size_t size);
+
+/* Asks that [addr, addr + size) be backed by huge pages as it is touched. */
+void weir__os_huge(void *addr, size_t size);
+
+/* As weir__os_forget, when the kernel likes; until then the old content may be read. */
+void weir__os_forget_lazily(void *addr, size_t size);
+
+/* Bytes of this process that the kernel backs with memory; 0: it does not tell. Needs no malloc. */
+size_t weir__os_resident(void);
+
 /* Makes [addr, addr + size) fault on any touch, and forgets what was there, at no mapping of its
  * own. Whole pages inside a weir__os_map. -EINVAL: the kernel cannot (Linux before 6.13). */
 int weir__os_guard(void *addr, size_t size);
@@ -50,6 +66,20 @@ void weir__os_forget(void *addr, size_t size);
  * that could not be read. Safe in signal handlers. */
 size_t weir__os_peek(void *dst, const void *src, size_t n);
 
+/* What the cgroups of the process allow, v1 and v2, the tightest of all ancestors; SIZE_MAX: no
+ * limit, or not told. */
+struct os_memory {
+        size_t max;             /* beyond it the kernel kills */
+        size_t high;            /* beyond it the kernel slows down and reclaims */
+        size_t current;         /* in use by the group that sets max, or by the process's own */
+};
+
+/* root is put before each path: "" but in tests. Needs no malloc. */
+void weir__os_memory_limits(const char *root, struct os_memory *ret);
+
+/* 64 random bits that nobody can guess; less good ones before the kernel has any. */
+uint64_t weir__os_random(void);
+
 /* ---- time ---- */
 
 int64_t weir__os_now(void);             /* nanoseconds, monotonic */
@@ -60,6 +90,8 @@ int64_t weir__os_now(void);             /* nanoseconds, monotonic */
  * limit. */
 int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size);
 
+/* The same with all signals blocked in it. */
+int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size);
 /* Has fn called when the calling thread ends by itself. 0 or -errno. The same fn in all calls. */
 int weir__os_at_thread_exit(void (*fn)(void));
 

@@ -13,6 +13,7 @@
  *         that does nothing, never.
  * Not     A thread of its own: the caller of weir_run has nothing else to do. */
 #include "sched/state.h"
+#include "mem/mem.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -49,7 +50,8 @@ static bool nothing_can_wake(void)
         if (!nothing || (weir__sched_hooks.poll_parked && weir__sched_hooks.poll_parked()))
                 return false;
         /* Other threads of the process may send on a channel; TSan keeps one of its own. */
-        return weir__os_thread_count() <= (int)load_seq(&sched.nthreads) + 1 + WEIR_TSAN;
+        return weir__os_thread_count() <=
+               (int)(load_seq(&sched.nthreads) + 1 + weir__mem_threads()) + WEIR_TSAN;
 }
 
 static void report_deadlock(void)

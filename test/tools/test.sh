@@ -1,5 +1,5 @@
 #!/bin/bash
-# Tests of tools/deps, tools/layers and of the runner of crash tests. Run one, or all in turn:
+# Tests of tools/deps, tools/layers, tools/mkclass and of the runner of crash tests. Run one, or all in turn:
 #
 #       test.sh PATH/TO/crash-runner [NAME]
 
@@ -31,13 +31,15 @@ machine() {
         for command in cmake ninja pkg-config llvm-symbolizer c++ curl gdb objdump wrk python3 go; do
                 fake $command :
         done
+        printf '#!/bin/sh\nprintf "%%s (libc6)\\n" %s\n' \
+                'libmimalloc.so.2 libjemalloc.so.2 libtcmalloc_minimal.so.4' >bin/ldconfig
         printf '#!/bin/sh\n! grep -qxFf - missing-headers\n' >bin/cc
         ln -s "$(command -v grep)" bin/grep
         printf '#!/bin/sh\ncase $1 in -dumpversion) echo 23.4.5 ;; *) echo %q ;; esac\n' \
                 "$PWD/runtime" >bin/clang
         printf '#!/bin/sh\necho x86_64\n' >bin/uname
         printf '#!/bin/sh\necho 1000\n' >bin/id
-        chmod +x bin/cc bin/clang bin/uname bin/id
+        chmod +x bin/ldconfig bin/cc bin/clang bin/uname bin/id
         : >missing-headers
         : >runtime
 }
@@ -233,6 +235,14 @@ test_crash_passes_a_skip_on() {
         same "the status" "$status" 77
         crash '77\n' 'exit 77'
         same "the status" "$status" 0
+}
+
+# ---- size classes ----
+
+test_the_table_of_size_classes_is_what_its_generator_makes() {
+        "$tools/mkclass" >made || fail "mkclass: its argument does not hold"
+        diff -u "$tools/../src/mem/class.def" made || fail "src/mem/class.def: run tools/mkclass"
+        contains "the table for readers" "$("$tools/mkclass" --table)" "waste"
 }
 
 # ---- one test ----

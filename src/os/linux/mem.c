@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -35,6 +36,65 @@ void weir__os_unmap(void *addr, size_t size)
 
         (void)munmap(addr, size);
         weir__os_errno_set(keep);
+}
+
+void *weir__os_reserve(size_t size)
+{
+        int   keep = weir__os_errno_get();
+        void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        weir__os_errno_set(keep);
+        return p == MAP_FAILED ? NULL : p;
+}
+
+int weir__os_commit(void *addr, size_t size)
+{
+        return weir__os_protect(addr, size, false);
+}
+
+void weir__os_huge(void *addr, size_t size)
+{
+        int keep = weir__os_errno_get();
+
+        (void)madvise(addr, size, MADV_HUGEPAGE);
+        weir__os_errno_set(keep);
+}
+
+void weir__os_forget_lazily(void *addr, size_t size)
+{
+        int keep = weir__os_errno_get();
+
+        if (madvise(addr, size, MADV_FREE) < 0)
+                (void)madvise(addr, size, MADV_DONTNEED);
+        weir__os_errno_set(keep);
+}
+
+size_t weir__os_resident(void)
+{
+        int     keep = weir__os_errno_get();
+        int     fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+        char    buf[128];
+        ssize_t n = fd < 0 ? 0 : read(fd, buf, sizeof buf - 1);
+        size_t  pages = 0;
+
+        if (fd >= 0)
+                close(fd);
+        weir__os_errno_set(keep);
+        buf[MAX(n, 0)] = 0;
+        for (const char *s = strchr(buf, ' '); s && *++s >= '0' && *s <= '9';)
+                pages = pages * 10 + (size_t)(*s - '0');
+        return pages * OS_PAGE;
+}
+
+uint64_t weir__os_random(void)
+{
+        int      keep = weir__os_errno_get();
+        uint64_t v = 0;
+
+        if (getrandom(&v, sizeof v, GRND_NONBLOCK) != sizeof v)
+                v = (uint64_t)weir__os_now() * UINT64_C(0x9E3779B97F4A7C15) ^ (uintptr_t)&v;
+        weir__os_errno_set(keep);
+        return v;
 }
 
 /* 1: known to work, -1: the kernel has no such advice. Both only ever learned once; atomic. */

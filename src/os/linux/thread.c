@@ -80,6 +80,19 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
         return -r;
 }
 
+int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size)
+{
+        sigset_t all, before;
+        int      keep = weir__os_errno_get(), r;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = weir__os_thread_start(fn, arg, stack_size);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        weir__os_errno_set(keep);
+        return r;
+}
+
 static pthread_key_t  exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static void         (*exit_fn)(void);   /* const after the first call */

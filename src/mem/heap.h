@@ -1,0 +1,405 @@
+/* What the files of src/mem share: pages, spans, central lists, caches. Other folders use mem.h. */
+#ifndef WEIR_MEM_HEAP_H
+#define WEIR_MEM_HEAP_H
+
+#include "mem/mem.h"
+
+/* On by: the build options of the same names. */
+#ifndef WEIR_MALLOC
+#define WEIR_MALLOC 0
+#endif
+#ifndef WEIR_HARDEN
+#define WEIR_HARDEN 0
+#endif
+
+enum {
+        PAGE_SHIFT = 13,
+        PAGE_SIZE = 1 << PAGE_SHIFT,
+        HUGE_SIZE = 2 << 20,                    /* a huge page of the processor */
+        HUGE_PAGES = HUGE_SIZE / PAGE_SIZE,
+        ARENA_SIZE = 64 << 20,                  /* what the heap grows by */
+        SMALL_MAX = 65536,                      /* larger requests get a span of their own */
+        FINE_MAX = 1024,                        /* up to here classes are looked up by 8 bytes */
+        OBJECTS_MAX = 1024,                     /* of a span; bits of its bitmaps */
+        KINDS = MEM_KINDS,
+};
+
+#define CLASS(number, bytes, pages, objects, magic) CLASS_##bytes,
+enum { CLASS_NONE,
+#include "mem/class.def"
+       CLASSES };
+#undef CLASS
+
+struct class {
+        uint32_t size;          /* bytes of an object */
+        uint16_t pages;         /* of a span */
+        uint16_t objects;       /* in it */
+        uint64_t magic;         /* (offset * magic) >> 40 is the index of an object */
+};
+extern const struct class weir__class[CLASSES];
+
+/* The class of a request by (size + 7) / 8 up to FINE_MAX, by (size + 127) / 128 up to SMALL_MAX.
+ * Const after the allocator's start. */
+extern uint8_t weir__class_fine[FINE_MAX / 8 + 1];
+extern uint8_t weir__class_coarse[SMALL_MAX / 128 + 1];
+
+/* size <= SMALL_MAX. */
+static inline unsigned class_of_size(size_t size)
+{
+        return size <= FINE_MAX ? weir__class_fine[(size + 7) >> 3]
+                                : weir__class_coarse[(size + 127) >> 7];
+}
+
+/* The ones of a word. The compiler's own would be a call into its library where the processor is not
+ * known to have an instruction for it; that lies outside of the runtime's text, and a goroutine that
+ * is stopped there stops with the allocator's locks held. */
+static inline unsigned popcount(uint64_t w)
+{
+        w -= (w >> 1) & UINT64_C(0x5555555555555555);
+        w = (w & UINT64_C(0x3333333333333333)) + ((w >> 2) & UINT64_C(0x3333333333333333));
+        w = (w + (w >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+        return (unsigned)((w * UINT64_C(0x0101010101010101)) >> 56);
+}
+
+/* ---- locks: lock.c ---- */
+
+/* A lock of the allocator. Between the two handlers of fork all of them are held by the forking
+ * thread, which may go on allocating (other handlers do): for it they then count as free. */
+void weir__mem_lock(struct lock *l);
+void weir__mem_unlock(struct lock *l);
+
+/* All of them, in the order of their ranks; for fork, exact reports and walks. */
+void weir__mem_lock_all(void);
+void weir__mem_unlock_all(void);
+
+/* ---- spans ---- */
+
+/* A run of pages that is in use. The struct lies outside of it and its memory is never given back,
+ * so that a stale pointer to one can be read and then be found stale.
+ *
+ *   SPAN_NONE   unused struct, on the free list of its pool (lock: heap)
+ *   SPAN_USED   pages are allocated; small: owned by the central list of kind and class, or by the
+ *               cache that took it (collected kinds only); large: by whoever holds the object
+ *
+ * free has a bit for each object that the central list may hand out; what a cache or the program
+ * holds has a 0. nfree counts its bits. */
+struct span {
+        uintptr_t    start;             /* const while used */
+        size_t       size;              /* const while used: bytes of an object */
+        uint64_t     magic;             /* const while used; 0: large */
+        uint32_t     pages;             /* const while used, but for a large one's resize */
+        uint32_t     objects;           /* const while used */
+        uint32_t     nfree;             /* lock: central */
+        uint32_t     hint;              /* lock: central; words of free before it are 0 */
+        uint8_t      class;             /* const while used; 0: large */
+        uint8_t      kind;              /* const while used */
+        uint8_t      state;             /* atomic */
+        uint8_t      words;             /* const: of each bitmap */
+        uint8_t      listed;            /* lock: central; on the partial list */
+        uint8_t      cached;            /* lock: central; held by a cache */
+        uint8_t      loose;             /* lock: central; small: not counted by its list yet or
+                                         * any more */
+        uint8_t      guarded;           /* const while used; harden: the last page is a guard */
+        uint8_t      sampled;           /* const while used: its free is reported */
+        struct span *next, *prev;       /* lock: central; of an unused struct: lock: heap */
+        size_t       asked;             /* large: bytes requested, for the reports; atomic */
+        uint64_t     bits[];            /* free, then mark (the collector's) */
+};
+
+enum { SPAN_NONE, SPAN_USED };
+
+static inline uint64_t *span_free_bits(struct span *s)
+{
+        return s->bits;
+}
+
+static inline uint64_t *span_mark_bits(struct span *s)
+{
+        return s->bits + s->words;
+}
+
+static inline uint32_t span_index(const struct span *s, uintptr_t addr)
+{
+        return (uint32_t)(((addr - s->start) * s->magic) >> 40);
+}
+
+static inline uintptr_t span_object(const struct span *s, uint32_t index)
+{
+        return s->start + index * s->size;
+}
+
+static inline size_t span_bytes(const struct span *s)
+{
+        return (size_t)s->pages << PAGE_SHIFT;
+}
+
+/* ---- the page heap: page.c ---- */
+
+/* What the fast paths read, in one cache line. Const after start. */
+struct heap_map {
+        uintptr_t     base;             /* of the reserved range; aligned to ARENA_SIZE */
+        size_t        pages;            /* reserved; 0 before start */
+        uint8_t      *class_of;         /* per page: the class of a malloc span, else 0 */
+        struct span **spans;            /* per page; stale where the page is free */
+} __attribute__((aligned(CACHE_LINE)));
+extern struct heap_map weir__heap;
+
+/* The conservation law of pages: used + idle + leaving + released = grown. */
+struct heap_pages {
+        size_t grown;                   /* opened for use */
+        size_t used;                    /* in spans */
+        size_t idle;                    /* free, the kernel still backs them */
+        size_t leaving;                 /* on their way from idle to released */
+        size_t released;                /* free, fresh or given back */
+};
+extern struct heap_pages weir__heap_pages;      /* lock: heap; read relaxed */
+extern struct lock       weir__heap_lock;
+
+bool weir__page_init(void);
+
+/* n pages whose first is aligned to align pages (a power of two). Answers the page number, or -1
+ * when there is no memory; *ret_zero: they read as zero. lock: heap is held. */
+ptrdiff_t weir__page_alloc(size_t n, size_t align, bool *ret_zero);
+void      weir__page_free(size_t page, size_t n);
+
+/* Takes the n pages that follow, if all are free. lock: heap is held. */
+bool weir__page_extend(size_t page, size_t n, bool *ret_zero);
+
+/* Gives up to `want` idle pages back to the kernel, from the highest address down, beginning below
+ * *cursor and moving it (0: start over). Takes lock heap. Answers how many pages it gave back. */
+size_t weir__page_release(size_t *cursor, size_t want, bool whole_huge);
+
+bool weir__page_is_free(size_t page);           /* lock: heap is held */
+void weir__page_check(void);                    /* all locks are held */
+
+/* ---- span.c ---- */
+
+/* A span of a class, all objects free; NULL without memory. */
+struct span *weir__span_new(unsigned kind, unsigned class);
+
+/* A span of one object. *ret_zero: its memory reads as zero. */
+struct span *weir__span_new_large(unsigned kind, size_t size, size_t align, bool *ret_zero);
+void         weir__span_release(struct span *s);
+
+/* Changes how many pages a large span has, in place. False: there is no room. */
+bool weir__span_resize(struct span *s, size_t size);
+
+/* The span that holds addr, or NULL. From: anywhere; what it answers holds as long as the object
+ * does. */
+static inline struct span *weir__span_of(uintptr_t addr)
+{
+        size_t       pages = load_acquire(&weir__heap.pages);   /* pairs with reserve()'s release */
+        size_t       page = (addr - load_relaxed(&weir__heap.base)) >> PAGE_SHIFT;
+        struct span *s;
+
+        if (page >= pages)
+                return NULL;
+        s = load_acquire(&weir__heap.spans[page]);      /* pairs with the release in span.c */
+        if (!s || load_relaxed(&s->state) != SPAN_USED || addr - s->start >= span_bytes(s))
+                return NULL;
+        return s;
+}
+
+/* Calls fn for each span in address order. The heap must not change meanwhile (the caller holds
+ * all locks, or is alone). */
+void weir__span_each(void (*fn)(struct span *s, void *arg), void *arg);
+
+/* The next spans of collected kinds from *page on, at most n; moves *page behind them. Answers how
+ * many, 0 at the end. Takes lock heap. */
+size_t weir__span_list(size_t *page, struct span **ret, size_t n);
+
+/* ---- metadata: fixed.c ---- */
+
+/* Zeroed memory, aligned to 16, that is never given back; NULL without memory. Takes lock fixed. */
+void *weir__fixed_alloc(size_t size);
+extern struct lock weir__fixed_lock;
+uint64_t weir__fixed_bytes(void);
+
+/* ---- central lists: central.c ---- */
+
+struct central {
+        struct lock  lock;
+        uint32_t     spans;             /* lock: own; spans of this list that exist */
+        uint32_t     partial;           /* lock: own; of them listed */
+        uint32_t     held;              /* lock: own; of them in caches (collected kinds) */
+        uint32_t     ntransfer;         /* lock: own; objects in transfer */
+        uint32_t     transfer_max;      /* const after start */
+        uint64_t     nfree;             /* lock: own; free bits of all its spans */
+        uint64_t     taken;             /* lock: own; objects handed to caches, ever */
+        uint64_t     given;             /* lock: own; objects come back, ever */
+        uint64_t     grown;             /* lock: own; spans made, ever */
+        uint64_t     returned;          /* lock: own; spans given to the page heap, ever */
+        void       **transfer;          /* lock: own; whole batches on their way between caches */
+        struct span *list;              /* lock: own; spans with free objects that no cache holds */
+} __attribute__((aligned(CACHE_LINE)));
+extern struct central weir__central[KINDS][CLASSES];
+
+bool weir__central_init(void);
+
+/* Up to n objects of a malloc class. Answers how many; 0: no memory. */
+unsigned weir__central_take(unsigned class, void **ret, unsigned n);
+void     weir__central_give(unsigned class, void *const *objects, unsigned n);
+
+/* Puts objects in transfer back into their spans, and empty spans back to the page heap. */
+void weir__central_drain(void);
+
+/* A span of a collected class with free objects, which then is the caller's alone; NULL: no memory.
+ * Give it back with the bits of what was not used set again. */
+struct span *weir__central_take_span(unsigned kind, unsigned class);
+void         weir__central_give_span(struct span *s);
+
+/* Makes free what is not marked, and the marks clear. Answers how many objects became free. A span
+ * that a cache holds is left alone. */
+size_t weir__central_sweep(struct span *s);
+
+/* ---- caches: cache.c ---- */
+
+/* What one thread holds of one malloc class: a stack of pointers that grows upwards. The word below
+ * base is NULL for good, so that a pop that finds NULL has found the bottom. */
+struct bin {
+        void   **top;           /* atomic, only the owner writes: one past the newest */
+        void   **high;          /* only the owner: where the stack is full */
+        uint64_t mallocs;       /* atomic, only the owner writes: objects handed out, ever */
+        void   **base;          /* const */
+};
+
+/* A stretch of free zeroed slots of one collected class. */
+struct run {
+        char        *next, *end;        /* only the owner */
+        struct span *span;              /* held by this cache; NULL: none */
+        uint32_t     at;                /* the object to look for free ones from */
+};
+
+struct cache {
+        struct bin    bin[CLASSES];     /* bin 0 is empty and full */
+        struct run  (*run)[CLASSES];    /* per kind but manual; NULL before the first use */
+        char         *tiny, *tiny_end;  /* only the owner: the block that tiny ones are cut from */
+        uint32_t      busy;             /* only the owner: inside of a slow path */
+        uint32_t      trim;             /* atomic: somebody asks to hold less */
+        uint64_t      rand;             /* only the owner */
+        uint64_t      collected;        /* atomic, only the owner writes: objects, ever */
+        uint64_t      collected_bytes;  /* atomic, only the owner writes */
+        uint64_t      large, large_bytes;       /* atomic, only the owner writes: mallocs, ever */
+        uint64_t      large_frees;              /* atomic, only the owner writes */
+        uint64_t      taken[CLASSES];   /* atomic, only the owner writes: objects from central */
+        uint64_t      given[CLASSES];   /* atomic, only the owner writes: objects to central */
+        int64_t       sample;           /* only the owner: bytes to the next sampled allocation */
+        struct cache *next;             /* const once in the list of all */
+        struct cache *spare;            /* lock: caches; those without a thread */
+        bool          orphan;           /* lock: caches; without a thread */
+};
+
+/* Of this thread. Before its first allocation and after its end it is weir__cache_closed, whose
+ * bins are all empty and full at once, so that each fast path ends in its slow one. */
+extern __thread struct cache *weir__cache __attribute__((tls_model("initial-exec")));
+
+/* The same but for MODE_SLOW, where weir__cache stays closed. */
+extern __thread struct cache *weir__cache_own __attribute__((tls_model("initial-exec")));
+extern struct cache weir__cache_closed;
+extern struct lock   weir__caches_lock;
+extern struct cache *weir__caches;      /* atomic: a list that only grows */
+
+/* This thread's own, made when it has none; weir__cache_closed at the thread's end or without
+ * memory. */
+struct cache *weir__cache_get(void);
+
+/* One object of a malloc class, from the cache filled up, or NULL without memory. */
+void *weir__cache_refill(struct cache *c, unsigned class);
+
+/* Puts an object into a bin that was full. */
+void weir__cache_spill(struct cache *c, unsigned class, void *p);
+
+/* Gives all that the cache holds to the central lists. From: its owner, or while it has none. */
+void weir__cache_flush(struct cache *c);
+
+void weir__cache_trim(struct cache *c);
+void weir__cache_init(void);
+void weir__fork_init(void);
+
+/* Gives back the runs of a cache. */
+void weir__run_flush(struct cache *c);
+
+/* ---- start: init.c ---- */
+
+/* What the slow paths have to look at; 0 most of the time. */
+enum {
+        MODE_SANITIZER = 1,     /* only in malloc.c: a sanitizer's malloc serves this process */
+        MODE_HARDEN = 2,
+        MODE_TRACE = 4,
+        MODE_SAMPLE = 8,
+        MODE_TINY = 16,         /* caches of 2, and walks */
+        MODE_FAIL = 32,         /* the n-th request for pages fails */
+};
+extern uint32_t weir__mem_mode;         /* atomic; but for SAMPLE const after start */
+
+/* Whether allocations must all go through the slow path. */
+#define MODE_SLOW (MODE_HARDEN | MODE_TRACE | MODE_SAMPLE)
+
+/* Makes the allocator ready. From: any thread, any number of times. False: no address space. */
+bool weir__mem_start(void);
+
+/* ---- reports ---- */
+
+/* Ends the process because the program broke the rules of malloc; from: any thread. */
+_Noreturn void weir__mem_abort(const char *fmt, ...)
+        __attribute__((format(printf, 1, 2), __cold__));
+
+/* ---- harden.c ---- */
+
+void  *weir__harden_alloc(size_t size, size_t align, bool *ret_zero);
+void   weir__harden_free(void *p);
+size_t weir__harden_size(const void *p);
+extern struct lock weir__quarantine_lock;
+
+/* What malloc.c lends to it: a block of any class, not counted twice; and its way back. */
+void *weir__block_alloc(struct cache *c, size_t size, size_t align, bool *ret_zero);
+void  weir__block_free(struct cache *c, void *p);
+
+/* ---- watch.c ---- */
+
+bool  weir__sample_due(struct cache *c, size_t size);
+void *weir__sample_alloc(struct cache *c, size_t size, size_t align, bool *ret_zero);
+void  weir__sample_freed(void *p);
+void  weir__memtrace(const char *what, const void *p, size_t size);
+
+/* ---- limit.c, scavenge.c ---- */
+
+/* Gives idle memory back now: all of it, or huge pages only. Answers how many bytes. */
+size_t weir__mem_release(bool all);
+
+/* Ends the process: no memory for a request of so many bytes; with a report. */
+_Noreturn void weir__mem_exhausted(size_t size) __attribute__((__cold__));
+
+/* Called with no lock held when the heap is about to grow by so many bytes. Works toward the soft
+ * limit, in the calling thread when the limit is near. */
+void weir__limit_grow(size_t bytes);
+
+/* Called with no lock held after pages became idle. */
+void weir__scavenge_wake(void);
+
+void weir__scavenge_start(void);
+void weir__scavenge_forked(void);
+void weir__limit_refresh(void);
+
+/* Bytes that the process holds through the allocator. */
+uint64_t weir__mem_held(void);
+
+/* The rows of the table per class with the most stranded bytes. */
+void weir__report_classes(struct out *o, unsigned most);
+
+/* Collected objects swept, ever. */
+extern uint64_t weir__swept, weir__swept_bytes;         /* atomic */
+void weir__limit_init(void);
+void weir__stats_init(void);
+
+extern size_t weir__mem_soft;           /* atomic; SIZE_MAX: none */
+
+/* ---- check.c ---- */
+
+/* Derives every invariant of the heap anew and throws where one does not hold. Takes all locks. */
+void weir__mem_check(void);
+
+/* Called at the end of slow operations: walks when the build or the switch tiny asks for it. */
+void weir__mem_check_maybe(void);
+
+#endif
