@@ -5,6 +5,7 @@
 #   make test [SAN=address|thread|undefined] [TEST=regex]
 #   make test-old-kernel                   tests of stacks and panics under Linux 6.1 (user-mode)
 #   make bench [BENCH=name]                weir against Go, in build/bench.tsv
+#   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make debug                             build-debug/: -O0 and every internal check
 #   make clean                             removes all build directories
@@ -16,6 +17,8 @@ DESTDIR =
 SAN     =
 TEST    =
 BENCH   =
+MINUTES = 5
+SOAK    =
 JOBS    =
 
 preset := $(or $(SAN),release)
@@ -60,6 +63,12 @@ bench: all
 	@cmake --build build --target benches $(jobs)
 	@tools/bench $(BENCH)
 
+soak: all
+	@tools/deps test
+	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
+	@cmake --build build --target soaks $(jobs)
+	@tools/soak --minutes '$(MINUTES)' $(SOAK)
+
 install: all
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
@@ -67,4 +76,4 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test test-old-kernel demo bench install clean
+.PHONY: all debug test test-old-kernel demo bench soak install clean
