@@ -10,6 +10,23 @@
  * with eager retries, 26 so). Then lets other threads of this core run, then sleeps: the holder's
  * thread must have lost its core, and on a machine with real-time threads a yield may not be enough to
  * bring it back. */
+static bool forked;             /* const after the fork */
+
+void weir__lock_forked(void)
+{
+        forked = true;
+}
+
+static slowpath _Noreturn void holder_is_gone(void)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__out_print(&o, "fatal: after fork, the child uses what a thread of the parent was busy "
+                            "with: only the parent has a runtime\n");
+        weir__out_flush(&o);
+        _exit(2);
+}
+
 void weir__lock_word_slow(uint32_t *word)
 {
         uint32_t free_;
@@ -21,6 +38,8 @@ void weir__lock_word_slow(uint32_t *word)
                 } else if (round < 32) {
                         sched_yield();
                 } else {
+                        if (forked && round > 1000)
+                                holder_is_gone();
                         /* Not by the name that libweir provides (sched/libc.c), which parks. */
                         (void)syscall(SYS_nanosleep, &(struct timespec){ .tv_nsec = 50000 }, NULL);
                 }

@@ -37,17 +37,20 @@ void weir_symbolizer_set(weir_symbolizer *fn)
 
 struct name {
         const void *pc;
+        uint64_t    dump;               /* in which: later, another library may be there */
         weir_symbol sym;
         size_t      offset;
         bool        known;
 };
 
 static struct name names[NAMES];                /* lock: dump_lock */
+static uint64_t    dumps;                       /* lock: dump_lock: how many there were */
 
 /* A dump under way. One that could not have the lock, because another is being written or the fault
  * came in the middle of one, looks names up in a place of its own. */
 struct look {
         bool        mine;               /* holds dump_lock */
+        uint64_t    dump;               /* its number; 0 without the lock */
         struct name own;
 };
 
@@ -73,9 +76,9 @@ static const struct name *look_up(struct look *l, const void *pc, bool lines)
 
         if (l->mine)
                 n = &names[((uintptr_t)pc * UINT64_C(0x9E3779B97F4A7C15)) >> 56];
-        if (n->pc == pc)
+        if (n->pc == pc && n->dump == l->dump)
                 return n;
-        *n = (struct name){ .pc = pc };
+        *n = (struct name){ .pc = pc, .dump = l->dump };
         n->known = weir__os_symbol_find(pc, n->sym.function, sizeof n->sym.function, &n->offset);
         memset(&with_line, 0, sizeof with_line);
         if (lines && fn && fn(pc, &with_line)) {
@@ -106,6 +109,8 @@ static void look_begin(struct look *l)
 {
         for (int i = 0; i < 2000 && !(l->mine = lock_try(&dump_lock)); i++)
                 weir__os_sleep(1000000);
+        if (l->mine)
+                l->dump = ++dumps;
 }
 
 /* ---- one stack ---- */
@@ -377,6 +382,12 @@ void weir_dump(FILE *out)
 
         weir__dump_all(&o);
         fflush(out);
+}
+
+void weir__dump_forked(void)
+{
+        dump_lock = (struct lock){ 0 };
+        memset(names, 0, sizeof names);
 }
 
 static void dump_thrown(void)

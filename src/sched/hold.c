@@ -37,7 +37,12 @@
 #include <weir/go.h>
 
 enum ask { ASK_NOTHING, ASK_BLOCKED, ASK_COMPUTING };
-enum { WALK_MAX = 256, KEEP = 64 };
+enum {
+        WALK_MAX = 256,
+        KEEP = 64,
+        UNANSWERED = 1000 * 1000 * 1000,
+        UNANSWERED_CPU = 200 * 1000 * 1000,
+};
 
 static bool usable;                     /* const after init */
 
@@ -111,6 +116,11 @@ void weir__hold_print(struct out *o)
         }
 }
 
+void weir__hold_forked(void)
+{
+        lock_init(&holds_lock, hold);
+}
+
 /* ---- the handler ---- */
 
 enum place { IN_RUNTIME, ELSEWHERE, PREEMPTIBLE };
@@ -170,6 +180,7 @@ static void stop(struct m *m, struct g *g, struct p *p, const struct regs *r)
         store_release(&g->stopped, NULL);
         store_relaxed(&g->state, G_RUNNING);
         count_in(&m->p->counters, switches, 1); /* the next slice begins */
+        store_relaxed(&m->resumed_at, load_relaxed(&m->p->counters.value[COUNTER_switches]));
 }
 
 bool weir__hold_asked(struct m *m, const void *ucontext)
@@ -235,6 +246,7 @@ struct g *weir__sched_regain(const char *call)
                 weir__os_errno_set(keep);       /* the wait for a processor was not the program's */
                 return m->g;
         }
+        weir__sched_need_runtime(call);
         if (m && m->g != &m->g0)
                 weir__panic("%s: called inside weir_blocking, where only calls for any thread work",
                             call);
@@ -284,10 +296,43 @@ void weir__hold_collect(void)
         }
 }
 
-static void ask_for(struct m *m, const struct seen *s, enum ask ask)
+/* The program has a handler of its own for the signal, or blocks it in a thread. Said once: what
+ * was asked stays unanswered, and the goroutine keeps its processor while it likes. */
+static slowpath void say_unanswered(const char *why)
 {
-        if (load_relaxed(&m->ask))
-                return;                         /* it has not come to answer yet */
+        static bool told;               /* only the monitor */
+        struct out  o = { .fd = STDERR_FILENO };
+
+        if (told)
+                return;
+        told = true;
+        weir__out_print(&o, "weir: signal %d, which asks goroutines that hold a processor for it, is "
+                            "not answered: %s; WEIR_DEBUG=preemptsignal=N takes another one\n",
+                        sched.signal, why);
+        weir__out_flush(&o);
+}
+
+/* An answer that does not come: a thread that only waits for a core is given time. */
+static void look_at_unanswered(struct m *m, int64_t now, int64_t cpu)
+{
+        struct sigaction is;
+
+        if (now - m->asked < UNANSWERED)
+                return;
+        if (sigaction(sched.signal, NULL, &is) == 0 && is.sa_sigaction != sched.on_signal)
+                say_unanswered("the program has installed a handler of its own");
+        else if (cpu - m->asked_cpu >= UNANSWERED_CPU)
+                say_unanswered("the program blocks it in a thread");
+}
+
+static void ask_for(struct m *m, const struct seen *s, enum ask ask, int64_t now, int64_t cpu)
+{
+        if (load_relaxed(&m->ask)) {
+                look_at_unanswered(m, now, cpu);        /* it has not come to answer yet */
+                return;
+        }
+        m->asked = now;
+        m->asked_cpu = cpu;
         m->ask_at = s->switches;
         m->hold.since = s->since;
         store_release(&m->ask, ask);            /* pairs with the acquire in the handler */
@@ -307,6 +352,17 @@ static bool wanted(struct p *p, int64_t now, bool blocked)
         /* The last one, blocked: in its place another thread waits for timers and the network. */
         return blocked && (load_relaxed(&p->timer_when) != INT64_MAX ||
                            (weir__sched_hooks.poll_open && weir__sched_hooks.poll_open()));
+}
+
+/* How long the goroutine on m may compute. While others wait that were stopped, one that begins has
+ * a smaller part: of many that begin at once, each would otherwise keep the rest waiting for a whole
+ * slice, one after the other, and only behind them come those who wait for a moment. */
+static int64_t slice(const struct m *m, uint64_t switches)
+{
+        int64_t  whole = weir__debug.slice * 1000000;
+        uint32_t share = 1 + load_relaxed(&sched.hogs.count) / load_relaxed(&sched.nprocs);
+
+        return load_relaxed(&m->resumed_at) == switches ? whole : whole / MIN(share, 4u);
 }
 
 bool weir__hold_watch(int64_t now)
@@ -340,10 +396,10 @@ bool weir__hold_watch(int64_t now)
                 if (!wanted(p, now, blocked))
                         continue;
                 /* A slice of time has passed whether or not the system gave the thread a core. */
-                if (now - s->since >= weir__debug.slice * 1000000)
-                        ask_for(m, s, ASK_COMPUTING);
+                if (now - s->since >= slice(m, switches))
+                        ask_for(m, s, ASK_COMPUTING, now, cpu);
                 else if (blocked)
-                        ask_for(m, s, ASK_BLOCKED);
+                        ask_for(m, s, ASK_BLOCKED, now, cpu);
                 soon = true;
         }
         return soon;

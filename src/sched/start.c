@@ -74,6 +74,8 @@ void weir__sched_run_root(void *arg)
         struct root *r = arg;
 
         sched.root_result = r->fn(r->argc, r->argv);
+        if (unlikely(weir__sched_forked))
+                return;
         if (weir__debug.stackuse)
                 weir__sched_note_use(weir__sched_g());
         store_seq(&sched.stopping, 1);
@@ -123,6 +125,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__gauge_set(GAUGE_stacks_returned, weir__stack_returned);
         weir__dump_init();
         weir__fault_init();
+        weir__fork_init();
         weir__trim_init();
         inittrace("processors made");
         lock_take(&sched.lock);
