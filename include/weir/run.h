@@ -13,6 +13,10 @@
  * goroutines are all parked, with nothing left that could wake one, is reported as deadlocked.
  * After a panic that nobody caught, a deadlock or a stack overflow the exit status is 2.
  *
+ * The child of a fork has no runtime: there the calls marked "goroutine" panic, returning from the
+ * root function is exit, and the C library and exec work as ever. exit may be called on any
+ * goroutine. docs/guide/processes.md has the rules of processes and signals.
+ *
  * Example (run):
  *
  *         #include <weir.h>

@@ -13,6 +13,8 @@
  *                                                                   processor until it next calls
  *                                                                   the runtime
  *           in the runtime, or in libc called from there            neither; asked again next round
+ *           in a signal handler of the program's                    as where that one interrupted,
+ *                                                                   but it is never stopped
  *
  *         Either way the thread gives its processor up and the monitor hands it to another one.
  * States  ask: 0 -> ASK_* (monitor, release) -> 0 (handler). given: NULL -> p (handler, release) ->
@@ -138,6 +140,10 @@ static enum place look(struct hold *h, const struct regs *r)
                 const void  *pc = weir__arch_walk_pc(&w);
                 enum os_text text = weir__os_text_of(pc);
 
+                if (n && !w.after_call) {
+                        user = false;           /* so far it was a handler of the program's */
+                        others = true;
+                }
                 if (text == OS_TEXT_RUNTIME && !user)
                         return IN_RUNTIME;
                 if (h->frames < COUNT(h->pc))

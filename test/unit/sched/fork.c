@@ -484,6 +484,33 @@ WEIR_TEST_WITH(signals_of_the_process_run_its_handlers_on_any_thread, .procs = 4
         ck_assert_uint_eq(load_seq(&handled), 500);
 }
 
+static uint32_t in_handler;
+
+static void linger(int sig)
+{
+        (void)sig;
+        fetch_add_seq(&in_handler, 1);
+        for (volatile int i = 0; i < 2000000; i++)
+                ;
+}
+
+/* Once a goroutine whose program's handler had interrupted weir_yield lost its processor there: the
+ * frames below the handler's were not looked at, and weir_yield went on without one. */
+WEIR_TEST_WITH(a_handler_that_lingers_inside_a_call_of_weir_does_no_harm, .procs = 2, .timeout = 30)
+{
+        struct others o;
+
+        ck_assert_int_eq(sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = linger,
+                                                                 .sa_flags = SA_RESTART }, NULL), 0);
+        others_start(&o, 8);
+        for (uint32_t i = 0; i < 200; i++) {
+                kill(getpid(), SIGUSR1);
+                while (load_seq(&in_handler) <= i)
+                        weir_yield();
+        }
+        others_stop(&o);
+}
+
 static void handle_and_use_stack(int sig)
 {
         volatile char room[4096];
