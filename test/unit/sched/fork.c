@@ -484,30 +484,56 @@ WEIR_TEST_WITH(signals_of_the_process_run_its_handlers_on_any_thread, .procs = 4
         ck_assert_uint_eq(load_seq(&handled), 500);
 }
 
-static uint32_t in_handler;
+static uint32_t in_handler;             /* atomic: how often it ended */
 
 static void linger(int sig)
 {
         (void)sig;
-        fetch_add_seq(&in_handler, 1);
-        for (volatile int i = 0; i < 2000000; i++)
+        for (volatile int i = 0; i < 20000000; i++)
                 ;
+        fetch_add_seq(&in_handler, 1);
+}
+
+struct aim {
+        uint32_t tid, *stop;
+};
+
+/* A thread of the program that interrupts the runtime's. */
+static void *interrupt(void *arg)
+{
+        struct aim *a = arg;
+
+        while (!load_seq(a->stop)) {
+                uint32_t before = load_seq(&in_handler);
+
+                weir__os_thread_signal((int)load_seq(&a->tid), SIGUSR1);
+                for (int i = 0; i < 1000 && load_seq(&in_handler) == before; i++)
+                        usleep(100);
+                usleep(1000);           /* so that others have a share */
+        }
+        return NULL;
 }
 
 /* Once a goroutine whose program's handler had interrupted weir_yield lost its processor there: the
  * frames below the handler's were not looked at, and weir_yield went on without one. */
-WEIR_TEST_WITH(a_handler_that_lingers_inside_a_call_of_weir_does_no_harm, .procs = 2, .timeout = 30)
+WEIR_TEST_WITH(a_handler_that_lingers_inside_a_call_of_weir_does_no_harm, .procs = 1, .timeout = 30)
 {
+        uint32_t      stop = 0;
+        struct aim    a = { .stop = &stop, .tid = (uint32_t)weir__os_thread_id() };
         struct others o;
+        pthread_t     t;
 
         ck_assert_int_eq(sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = linger,
                                                                  .sa_flags = SA_RESTART }, NULL), 0);
-        others_start(&o, 8);
-        for (uint32_t i = 0; i < 200; i++) {
-                kill(getpid(), SIGUSR1);
-                while (load_seq(&in_handler) <= i)
+        others_start(&o, 4);
+        ck_assert_int_eq(pthread_create(&t, NULL, interrupt, &a), 0);
+        while (load_seq(&in_handler) < 20) {
+                for (int i = 0; i < 10; i++)
                         weir_yield();
+                store_seq(&a.tid, (uint32_t)weir__os_thread_id());
         }
+        store_seq(&stop, 1);
+        pthread_join(t, NULL);
         others_stop(&o);
 }
 
