@@ -345,6 +345,15 @@ static void ask_for(struct m *m, const struct seen *s, enum ask ask, int64_t now
         (void)weir__os_thread_signal(m->tid, sched.signal);
 }
 
+/* Whether a timer is due that was set on a processor which is one too many now. */
+static bool retired_timer_due(int64_t now)
+{
+        for (uint32_t i = load_relaxed(&sched.nprocs); i < load_acquire(&sched.nall); i++)
+                if (load_relaxed(&sched.procs[i]->timer_when) < now)
+                        return true;
+        return false;
+}
+
 /* Whether anything waits for this very processor, or for any. */
 static bool wanted(struct p *p, int64_t now, bool blocked)
 {
@@ -353,7 +362,7 @@ static bool wanted(struct p *p, int64_t now, bool blocked)
         if (load_relaxed(&sched.nidle))
                 return false;
         if (load_relaxed(&sched.nglobal) || load_relaxed(&sched.bound.count) ||
-            load_relaxed(&sched.hogs.count))
+            load_relaxed(&sched.hogs.count) || retired_timer_due(now))
                 return true;
         /* The last one, blocked: in its place another thread waits for timers and the network. */
         return blocked && (load_relaxed(&p->timer_when) != INT64_MAX ||
