@@ -7,6 +7,7 @@
 #   make bench [BENCH=name]                weir against Go, in build/bench.tsv, and its malloc
 #                                          against others', in build/bench-malloc.tsv
 #   make test-real                         real programs on libweir-malloc.so
+#   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make debug                             build-debug/: -O0 and every internal check
 #   make clean                             removes all build directories
@@ -18,6 +19,8 @@ DESTDIR =
 SAN     =
 TEST    =
 BENCH   =
+MINUTES = 5
+SOAK    =
 JOBS    =
 
 preset := $(or $(SAN),release)
@@ -71,6 +74,12 @@ test-real: all
 	@tools/deps real
 	@test/real/run
 
+soak: all
+	@tools/deps test
+	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
+	@cmake --build build --target soaks $(jobs)
+	@tools/soak --minutes '$(MINUTES)' $(SOAK)
+
 install: all
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
@@ -78,4 +87,4 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test test-old-kernel test-real demo bench install clean
+.PHONY: all debug test test-old-kernel test-real demo bench soak install clean

@@ -179,7 +179,8 @@ WEIR_API int weir_conn_close(weir_conn *c);
  * On success the descriptor belongs to the connection, is non-blocking, and is closed with it; on
  * failure it stays the caller's, unchanged.
  *
- * Parks: no.  From: goroutine.  Fails: -EPERM (a regular file or directory), -EBADF, -ENOMEM.
+ * Parks: no.  From: goroutine.  Fails: -EPERM (a regular file or directory), -EEXIST (another
+ * connection has it), -EBADF, -ENOMEM.
  * Panics: ret is NULL. */
 WEIR_API int weir_fd_open(int fd, weir_conn **ret);
 

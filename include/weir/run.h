@@ -13,6 +13,10 @@
  * goroutines are all parked, with nothing left that could wake one, is reported as deadlocked.
  * After a panic that nobody caught, a deadlock or a stack overflow the exit status is 2.
  *
+ * The child of a fork has no runtime: there the calls marked "goroutine" panic, returning from the
+ * root function is exit, and the C library and exec work as ever. exit may be called on any
+ * goroutine. docs/guide/processes.md has the rules of processes and signals.
+ *
  * Example (run):
  *
  *         #include <weir.h>
@@ -40,7 +44,7 @@ typedef struct weir_run_options {
         unsigned procs;        /* 0: WEIR_PROCS, else what the cgroup and the affinity mask allow */
         size_t   stack_size;   /* bytes of address space per goroutine; 0: 256 KiB */
         int      gc_percent;   /* for the collector; has no effect in this version */
-        size_t   memory_limit; /* for the collector; has no effect in this version */
+        size_t   memory_limit; /* bytes; 0: WEIR_MEMORY, else from the cgroup; see weir/mem.h */
         uint64_t reserved[8];
 } weir_run_options;
 

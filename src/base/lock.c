@@ -5,6 +5,23 @@
 #include <time.h>
 #include <unistd.h>
 
+static bool forked;             /* const after the fork */
+
+void weir__lock_forked(void)
+{
+        forked = true;
+}
+
+static slowpath _Noreturn void holder_is_gone(void)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__out_print(&o, "fatal: after fork, the child uses what a thread of the parent was busy "
+                            "with: only the parent has a runtime\n");
+        weir__out_flush(&o);
+        _exit(2);
+}
+
 /* Spins some microseconds, staying away for longer and longer: a lock taken for some tens of
  * nanoseconds is best left to one core for many turns (bench buffered_4_4 on two cores: 44 ns an item
  * with eager retries, 26 so). Then lets other threads of this core run, then sleeps: the holder's
@@ -21,6 +38,8 @@ void weir__lock_word_slow(uint32_t *word)
                 } else if (round < 32) {
                         sched_yield();
                 } else {
+                        if (forked && round > 1000)
+                                holder_is_gone();
                         /* Not by the name that libweir provides (sched/libc.c), which parks. */
                         (void)syscall(SYS_nanosleep, &(struct timespec){ .tv_nsec = 50000 }, NULL);
                 }

@@ -43,6 +43,9 @@ void weir__rank_released(const struct lock *l);
 
 void weir__lock_word_slow(uint32_t *word) slowpath;
 
+/* In the child of a fork: a holder may not be there; who waits long for one ends the program. */
+void weir__lock_forked(void);
+
 static inline bool lock_try(struct lock *l)
 {
         uint32_t free_ = 0;

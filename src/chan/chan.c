@@ -145,6 +145,8 @@ noinline bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)
                 return false;
         if (unlikely(size != c->elem_size))
                 weir__chan_size_mismatch(c, size, "weir_chan_try_send");
+        if (unlikely(!weir__sched_g()))
+                weir__sched_need_runtime("weir_chan_try_send");
         lock_take(&c->lock);
         if (unlikely(c->closed)) {
                 lock_drop(&c->lock);

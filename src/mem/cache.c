@@ -172,7 +172,7 @@ void weir__cache_init(void)
         have_key = !pthread_key_create(&key, thread_ends);
 }
 
-void weir__fork_init(void)
+void weir__mem_fork_init(void)
 {
         (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

@@ -314,7 +314,7 @@ void weir__cache_flush(struct cache *c);
 
 void weir__cache_trim(struct cache *c);
 void weir__cache_init(void);
-void weir__fork_init(void);
+void weir__mem_fork_init(void);
 
 /* Gives back the runs of a cache. */
 void weir__run_flush(struct cache *c);

@@ -74,7 +74,7 @@ bool weir__mem_start(void)
         weir__stats_init();
         weir__limit_init();
         store_release(&start_state, READY);
-        weir__fork_init();              /* may allocate */
+        weir__mem_fork_init();              /* may allocate */
         return true;
 }
 

@@ -114,6 +114,9 @@ int64_t weir__os_thread_cpu(int tid);
 /* Sends a signal to one thread of this process. */
 int weir__os_thread_signal(int tid, int sig);
 
+/* Has child called in the child of each fork to come, before fork returns there. 0 or -errno. */
+int weir__os_at_fork(void (*child)(void));
+
 /* Gives the rest of this core's time slice to another thread. */
 void weir__os_yield(void);
 void weir__os_sleep(int64_t ns);        /* blocks */
@@ -187,6 +190,9 @@ int weir__os_poll_wait(struct os_event *events, int max, int64_t ns);
 /* Makes the thread that blocks in weir__os_poll_wait, or the next that would, return at once. */
 void weir__os_poll_interrupt(void);
 
+/* In the child of a fork: closes the poller, which is the parent's. */
+void weir__os_poll_forked(void);
+
 /* ---- loaded images ---- */
 
 /* Where the unwind table of the image holding pc is, for weir__arch_unwind. */
@@ -215,5 +221,8 @@ bool weir__os_text_init(void);
 /* Finds the function that holds pc by the symbol table of its image on disk. Writes its name and
  * the distance of pc from its start. False: not known. Needs no malloc. */
 bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *ret_offset);
+
+/* In the child of a fork: nobody is looking for one any more. */
+void weir__os_symbol_forked(void);
 
 #endif

@@ -46,17 +46,20 @@ void weir_symbolizer_set(weir_symbolizer *fn)
 
 struct name {
         const void *pc;
+        uint64_t    dump;               /* in which: later, another library may be there */
         weir_symbol sym;
         size_t      offset;
         bool        known;
 };
 
 static struct name names[NAMES];                /* lock: dump_lock */
+static uint64_t    dumps;                       /* lock: dump_lock: how many there were */
 
 /* A dump under way. One that could not have the lock, because another is being written or the fault
  * came in the middle of one, looks names up in a place of its own. */
 struct look {
         bool        mine;               /* holds dump_lock */
+        uint64_t    dump;               /* its number; 0 without the lock */
         struct name own;
 };
 
@@ -82,9 +85,9 @@ static const struct name *look_up(struct look *l, const void *pc, bool lines)
 
         if (l->mine)
                 n = &names[((uintptr_t)pc * UINT64_C(0x9E3779B97F4A7C15)) >> 56];
-        if (n->pc == pc)
+        if (n->pc == pc && n->dump == l->dump)
                 return n;
-        *n = (struct name){ .pc = pc };
+        *n = (struct name){ .pc = pc, .dump = l->dump };
         n->known = weir__os_symbol_find(pc, n->sym.function, sizeof n->sym.function, &n->offset);
         memset(&with_line, 0, sizeof with_line);
         if (lines && fn && fn(pc, &with_line)) {
@@ -123,6 +126,12 @@ static bool wait_for_lock(void)
                 weir__os_sleep(1000000);
         }
         return false;
+}
+
+/* With the lock or without. */
+static struct look look_begin(bool mine)
+{
+        return (struct look){ .mine = mine, .dump = mine ? ++dumps : 0 };
 }
 
 /* ---- one stack ---- */
@@ -293,7 +302,7 @@ static void print_foot(struct out *o, const struct g *g)
 
 void weir__dump_g(struct out *o, struct g *g, const struct regs *regs, bool after_call, void *from)
 {
-        struct look l = { .mine = wait_for_lock() };
+        struct look l = look_begin(wait_for_lock());
 
         print_head(o, g, load_relaxed(&g->state));
         print_stack(o, &l, regs, after_call, from);
@@ -811,7 +820,7 @@ void weir__dump_stackuse(struct out *o)
 
 static void dump_locked(struct out *o, bool mine)
 {
-        struct dump d = { .o = o, .look = { .mine = mine } };
+        struct dump d = { .o = o, .look = look_begin(mine) };
 
         if (weir__debug.dumpeach || !dump_grouped(&d))
                 weir__stack_each(dump_one, &d);
@@ -845,6 +854,12 @@ void weir_dump(FILE *out)
         }
         dump_locked(&o, mine);
         fflush(out);
+}
+
+void weir__dump_forked(void)
+{
+        dump_lock = (struct lock){ 0 };
+        memset(names, 0, sizeof names);
 }
 
 static void dump_thrown(void)

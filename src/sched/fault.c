@@ -24,7 +24,8 @@
  * function, whose binding saves all vector registers, among it (measured: 6 KiB). */
 enum { UNWIND_ROOM = 10 * 1024, UNWIND_MIN = 512, RED_ZONE = 128 };
 
-static struct sigaction old_segv, old_bus, old_fpe, old_ill, old_urg;   /* const after init */
+static struct sigaction old_segv, old_bus, old_fpe, old_ill, old_urg,
+                        old_quit;       /* const after init */
 
 static _Noreturn void overflow(struct g *g, const void *ucontext, const char *how)
 {
@@ -210,7 +211,7 @@ static void on_quit(int sig, siginfo_t *info, void *context)
         (void)sig;
         (void)info;
         (void)context;
-        store_seq(&sched.dump_wanted, 1);
+        store_seq(&sched.dump_wanted, (uint32_t)getpid());
         weir__monitor_raise();
 }
 
@@ -233,15 +234,25 @@ static void on_look(int sig, siginfo_t *info, void *context)
                 weir__os_signal_chain(sig, info, context, &old_urg);
 }
 
+void weir__fault_forked(void)
+{
+        struct sigaction now;
+
+        if (sigaction(SIGQUIT, NULL, &now) || now.sa_sigaction != on_quit)
+                return;
+        (void)sigaction(SIGQUIT, &old_quit, NULL);
+        if (load_seq(&sched.dump_wanted) == (uint32_t)getpid())
+                (void)raise(SIGQUIT);           /* it came before this */
+}
+
 void weir__fault_init(void)
 {
-        struct sigaction old_quit;
-
         weir__os_signal_install(SIGSEGV, on_fault, &old_segv);
         weir__os_signal_install(SIGBUS, on_fault, &old_bus);
         weir__os_signal_install(SIGFPE, on_fault, &old_fpe);
         weir__os_signal_install(SIGILL, on_fault, &old_ill);
         weir__hold_init();
+        sched.on_signal = on_look;
         weir__os_signal_install(sched.signal, on_look, &old_urg);
         if (old_urg.sa_handler == SIG_DFL && sched.signal == SIGURG)
                 old_urg.sa_handler = SIG_IGN;           /* what the default of SIGURG means */

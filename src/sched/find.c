@@ -377,13 +377,10 @@ static struct g *look_wide(struct p *p)
 }
 
 /* Timers stay with the processor on which they were set. */
-static unsigned run_retired_timers(void)
+static void run_retired_timers(void)
 {
-        unsigned n = 0;
-
         for (uint32_t i = load_relaxed(&sched.nprocs); i < load_acquire(&sched.nall); i++)
-                n += run_timers(sched.procs[i]);
-        return n;
+                run_timers(sched.procs[i]);
 }
 
 /* At a wide look, threads that wait for a processor have their turn: those that were stopped because
@@ -408,6 +405,8 @@ static struct g *find(struct m *m)
                 return NULL;
         }
         run_timers(p);
+        if (unlikely(load_relaxed(&sched.nretired)))
+                run_retired_timers();
         if (!p->budget) {
                 if (serve_bound(m))
                         return NULL;
@@ -419,9 +418,6 @@ static struct g *find(struct m *m)
         if (weir__bound_serve(m, true))
                 return NULL;
         if ((g = look_around(m)))
-                return g;
-        if (unlikely(load_relaxed(&sched.nretired)) && run_retired_timers() &&
-            (g = weir__runq_get(p)))
                 return g;
         go_idle(m);
         return NULL;

@@ -13,6 +13,8 @@
  *                                                                   processor until it next calls
  *                                                                   the runtime
  *           in the runtime, or in libc called from there            neither; asked again next round
+ *           in a signal handler of the program's                    as where that one interrupted,
+ *                                                                   but it is never stopped
  *
  *         Either way the thread gives its processor up and the monitor hands it to another one.
  * States  ask: 0 -> ASK_* (monitor, release) -> 0 (handler). given: NULL -> p (handler, release) ->
@@ -37,7 +39,12 @@
 #include <weir/go.h>
 
 enum ask { ASK_NOTHING, ASK_BLOCKED, ASK_COMPUTING };
-enum { WALK_MAX = 256, KEEP = 64 };
+enum {
+        WALK_MAX = 256,
+        KEEP = 64,
+        UNANSWERED = 1000 * 1000 * 1000,
+        UNANSWERED_CPU = 200 * 1000 * 1000,
+};
 
 static bool usable;                     /* const after init */
 
@@ -113,6 +120,11 @@ void weir__hold_print(struct out *o)
         }
 }
 
+void weir__hold_forked(void)
+{
+        lock_init(&holds_lock, hold);
+}
+
 /* ---- the handler ---- */
 
 enum place { IN_RUNTIME, ELSEWHERE, PREEMPTIBLE };
@@ -130,6 +142,10 @@ static enum place look(struct hold *h, const struct regs *r)
                 const void  *pc = weir__arch_walk_pc(&w);
                 enum os_text text = weir__os_text_of(pc);
 
+                if (n && !w.after_call) {
+                        user = false;           /* so far it was a handler of the program's */
+                        others = true;
+                }
                 if (text == OS_TEXT_RUNTIME && !user)
                         return IN_RUNTIME;
                 if (h->frames < COUNT(h->pc))
@@ -237,6 +253,7 @@ struct g *weir__sched_regain(const char *call)
                 weir__os_errno_set(keep);       /* the wait for a processor was not the program's */
                 return m->g;
         }
+        weir__sched_need_runtime(call);
         if (m && m->g != &m->g0)
                 weir__panic("%s: called inside weir_blocking, where only calls for any thread work",
                             call);
@@ -286,14 +303,56 @@ void weir__hold_collect(void)
         }
 }
 
-static void ask_for(struct m *m, const struct seen *s, enum ask ask)
+/* The program has a handler of its own for the signal, or blocks it in a thread. Said once: what
+ * was asked stays unanswered, and the goroutine keeps its processor while it likes. */
+static slowpath void say_unanswered(const char *why)
 {
-        if (load_relaxed(&m->ask))
-                return;                         /* it has not come to answer yet */
+        static bool told;               /* only the monitor */
+        struct out  o = { .fd = STDERR_FILENO };
+
+        if (told)
+                return;
+        told = true;
+        weir__out_print(&o, "weir: signal %d, which asks goroutines that hold a processor for it, is "
+                            "not answered: %s; WEIR_DEBUG=preemptsignal=N takes another one\n",
+                        sched.signal, why);
+        weir__out_flush(&o);
+}
+
+/* An answer that does not come: a thread that only waits for a core is given time. */
+static void look_at_unanswered(struct m *m, int64_t now, int64_t cpu)
+{
+        struct sigaction is;
+
+        if (now - m->asked < UNANSWERED)
+                return;
+        if (sigaction(sched.signal, NULL, &is) == 0 && is.sa_sigaction != sched.on_signal)
+                say_unanswered("the program has installed a handler of its own");
+        else if (cpu - m->asked_cpu >= UNANSWERED_CPU)
+                say_unanswered("the program blocks it in a thread");
+}
+
+static void ask_for(struct m *m, const struct seen *s, enum ask ask, int64_t now, int64_t cpu)
+{
+        if (load_relaxed(&m->ask)) {
+                look_at_unanswered(m, now, cpu);        /* it has not come to answer yet */
+                return;
+        }
+        m->asked = now;
+        m->asked_cpu = cpu;
         m->ask_at = s->switches;
         m->hold.since = s->since;
         store_release(&m->ask, ask);            /* pairs with the acquire in the handler */
         (void)weir__os_thread_signal(m->tid, sched.signal);
+}
+
+/* Whether a timer is due that was set on a processor which is one too many now. */
+static bool retired_timer_due(int64_t now)
+{
+        for (uint32_t i = load_relaxed(&sched.nprocs); i < load_acquire(&sched.nall); i++)
+                if (load_relaxed(&sched.procs[i]->timer_when) < now)
+                        return true;
+        return false;
 }
 
 /* Whether anything waits for this very processor, or for any. */
@@ -304,7 +363,7 @@ static bool wanted(struct p *p, int64_t now, bool blocked)
         if (load_relaxed(&sched.nidle))
                 return false;
         if (load_relaxed(&sched.nglobal) || load_relaxed(&sched.bound.count) ||
-            load_relaxed(&sched.hogs.count))
+            load_relaxed(&sched.hogs.count) || retired_timer_due(now))
                 return true;
         /* The last one, blocked: in its place another thread waits for timers and the network. */
         return blocked && (load_relaxed(&p->timer_when) != INT64_MAX ||
@@ -343,9 +402,9 @@ bool weir__hold_watch(int64_t now)
                         continue;
                 /* A slice of time has passed whether or not the system gave the thread a core. */
                 if (now - s->since >= weir__debug.slice * 1000000)
-                        ask_for(m, s, ASK_COMPUTING);
+                        ask_for(m, s, ASK_COMPUTING, now, cpu);
                 else if (blocked)
-                        ask_for(m, s, ASK_BLOCKED);
+                        ask_for(m, s, ASK_BLOCKED, now, cpu);
                 soon = true;
         }
         return soon;

@@ -42,6 +42,7 @@ struct m {
         uint32_t      ask;      /* atomic: enum ask, 0 once it was looked at */
         uint32_t      answer;   /* atomic: on the monitor's list of answers */
         uint64_t      ask_at;   /* the monitor's, before ask: the processor's switches then */
+        int64_t       asked, asked_cpu; /* the monitor's: when, and what it had used of a core */
         struct p     *given;    /* atomic: the processor it gave up; whoever takes it from here has it */
         struct m     *answer_next; /* whoever pushed it on the list of answers, then the monitor */
         uint32_t      interrupts; /* atomic, only this thread's handler: signals of the runtime */

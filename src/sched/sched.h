@@ -35,6 +35,9 @@ static inline struct g *weir__sched_need_g(const char *call)
         return m->g;
 }
 
+/* For calls from any thread: panics in the child of a fork, where there is no runtime. */
+void weir__sched_need_runtime(const char *call);
+
 /* Marks the running goroutine parked. After this it must publish itself where its waker will look
  * (or have done so under a lock that it still holds), drop that lock, and call weir__sched_park.
  * From here on its waker may ready it, even before it has left its thread. */

@@ -89,6 +89,8 @@ void weir__sched_first_frame(void *arg)
                 g->thread = self();
         weir__os_errno_set(0);
         g->fn(g->arg);
+        if (unlikely(weir__sched_forked))
+                weir__fork_ended(g, sched.root_result);
         if (g->after)
                 g->after(g->after_arg);
         weir__sched_finish(g);

@@ -6,6 +6,7 @@
  * Order   root_result is written before the release of root_done and read after its acquire. */
 #include "sched/state.h"
 #include <stdlib.h>
+#include <weir/mem.h>
 #include <weir/run.h>
 
 enum { ROOT_STACK = 8 * 1024 * 1024, SPIN_NS = 10 * 1000, STOP_WAIT_NS = 20 * 1000 * 1000 };
@@ -74,6 +75,8 @@ void weir__sched_run_root(void *arg)
         struct root *r = arg;
 
         sched.root_result = r->fn(r->argc, r->argv);
+        if (unlikely(weir__sched_forked))
+                return;
         if (weir__debug.stackuse)
                 weir__sched_note_use(weir__sched_g());
         store_seq(&sched.stopping, 1);
@@ -106,6 +109,8 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__sched_coarse = sched.started_at;
         weir__debug_read();
         sched.stack_class = class;
+        if (opt && opt->memory_limit)
+                (void)weir_memory_limit(opt->memory_limit);
         inittrace("environment read");
         err = weir__os_poll_init();
         if (err >= 0)
@@ -123,6 +128,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__gauge_set(GAUGE_stacks_returned, weir__stack_returned);
         weir__dump_init();
         weir__fault_init();
+        weir__fork_init();
         weir__trim_init();
         inittrace("processors made");
         lock_take(&sched.lock);

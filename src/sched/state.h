@@ -40,6 +40,7 @@ struct scheduler {
         struct m_list hogs;             /* lock: sched: they were stopped */
         struct m     *answers;          /* atomic: threads that gave a processor up (hold.c) */
         int           signal;           /* const after start: what asks a thread */
+        void        (*on_signal)(int, siginfo_t *, void *); /* const after start: its handler */
 
         struct p **procs;               /* const after start; its first nall words are set */
         uint32_t   nprocs;              /* atomic; lock: sched to write: how many may run */
@@ -56,7 +57,7 @@ struct scheduler {
         uint32_t running;               /* atomic: the first thread was started */
         uint32_t monitor;               /* atomic, futex: raised to wake the monitor */
         uint32_t monitor_deep;          /* atomic: it sleeps until it is raised */
-        uint32_t dump_wanted;           /* atomic: SIGQUIT asked */
+        uint32_t dump_wanted;           /* atomic: SIGQUIT asked; by the process of this number */
         uint32_t root_done;             /* atomic: the root function has returned */
         uint32_t root_exited;           /* atomic: the root goroutine called weir_go_exit */
         int      root_result;           /* the root goroutine's, before root_done */
@@ -183,6 +184,14 @@ void weir__panic_fault(void *g);
 void weir__panic_die_once(void);                        /* the first comes back, others never */
 bool weir__panic_is_caught(const struct g *g);          /* a panic of g would be, by weir_protect */
 uintptr_t weir__panic_frame(const struct g *g);         /* where the unwinding of g stops first */
+
+/* ---- fork.c ---- */
+extern bool weir__sched_forked;                 /* this process is a fork's child, without a runtime */
+void           weir__fork_init(void);
+_Noreturn void weir__fork_ended(struct g *g, int root_result); /* g returned from its entry there */
+void           weir__hold_forked(void);         /* these: the child's part of each file */
+void           weir__dump_forked(void);
+void           weir__fault_forked(void);
 
 /* ---- fault.c ---- */
 void weir__fault_message(const struct g *g, char *ret, size_t size);

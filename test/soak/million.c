@@ -9,12 +9,8 @@
  * The kernel's pages are touched before, as many as it will take, held, and let go bit by bit
  * outside of the time that is taken: on a virtual machine, memory that was idle for some seconds
  * has gone back to the host, and fetching it is not what is measured. */
-#include <weir.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
+#include "soak/soak.h"
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { GOROUTINES = 1000 * 1000, PIECES = 100, MAPPINGS = 64 };
 
@@ -92,16 +88,6 @@ weir_task(sleeper, my, { weir_chan *gate; weir_wg *wg; })
         weir_wg_done(my->wg);
 }
 
-static int missed;
-
-static void check(const char *what, double value, const char *unit, double limit)
-{
-        bool ok = value <= limit;
-
-        printf("%-28s %10.2f %-4s (limit %.2f)%s\n", what, value, unit, limit, ok ? "" : "  MISSED");
-        missed |= !ok;
-}
-
 WEIR_MAIN(argc, argv)
 {
         long       n = argc > 1 ? atol(argv[1]) : GOROUTINES;
@@ -129,15 +115,17 @@ WEIR_MAIN(argc, argv)
         while (__atomic_load_n(&arrived, __ATOMIC_RELAXED) < n)
                 weir_yield();
         weir_sleep(10 * WEIR_MILLISECOND);      /* the last ones are on their way into the queue */
-        check("to make them", (double)made / 1e9, "s", make_s * (double)n / GOROUTINES);
-        check("resident for each", (double)(status_of("VmRSS:") - rss) / (double)n, "KiB", each_kib);
+        soak_at_most("a million goroutines: to make them", (double)made / 1e9, "s",
+                     make_s * (double)n / GOROUTINES);
+        soak_at_most("a million goroutines: resident for each",
+                     (double)(status_of("VmRSS:") - rss) / (double)n, "KiB", each_kib);
         printf("%-28s %10.2f KiB\n", "page tables for each",
                (double)(status_of("VmPTE:") - tables) / (double)n);
-        check("more mappings", (double)(mappings() - maps), "", MAPPINGS);
+        soak_at_most("a million goroutines: more mappings", (double)(mappings() - maps), "", MAPPINGS);
         t2 = weir_now();
         weir_chan_close(gate);
         weir_wg_wait(&wg);
         printf("%-28s %10.2f s\n", "to wake and end them", (double)(weir_now() - t2) / 1e9);
-        check("goroutines not woken", (double)(n - woken), "", 0);
-        return missed;
+        soak_at_most("a million goroutines: not woken", (double)(n - woken), "", 0);
+        return soak_missed;
 }

@@ -47,13 +47,33 @@ int weir__os_poll_init(void)
         return 0;
 }
 
+/* After a failure: whether the two descriptors are still what they were. A program that closes all
+ * it does not know would otherwise wait for ever, or watch somebody else's descriptor. */
+static slowpath void check_own(void)
+{
+        struct epoll_event ev = { .events = EPOLLIN };
+        struct out         o = { .fd = STDERR_FILENO };
+        int                keep = weir__os_errno_get();
+
+        if (epoll_ctl(poll_fd, EPOLL_CTL_MOD, event_fd, &ev) < 0) {
+                weir__out_print(&o, "fatal: the program closed a descriptor that is not its own: "
+                                    "weir's poller has %d and %d\n", poll_fd, event_fd);
+                weir__out_flush(&o);
+                _exit(2);
+        }
+        weir__os_errno_set(keep);
+}
+
 int weir__os_poll_add(int fd, void *data)
 {
         struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                                   .data.ptr = data };
 
         announce_add(data);
-        return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -weir__os_errno_get() : 0;
+        if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+                return 0;
+        check_own();
+        return -weir__os_errno_get();
 }
 
 void weir__os_poll_remove(int fd)
@@ -98,6 +118,8 @@ int weir__os_poll_wait(struct os_event *events, int max, int64_t ns)
         int                keep = weir__os_errno_get(), count = 0, n;
 
         n = wait_events(ev, MIN(max, (int)COUNT(ev)), ns);
+        if (unlikely(n < 0) && weir__os_errno_get() != EINTR)
+                check_own();
         for (int i = 0; i < n; i++) {
                 announce_event(ev[i].data.ptr ? ev[i].data.ptr : &pending);
                 if (!ev[i].data.ptr) {
@@ -124,5 +146,17 @@ void weir__os_poll_interrupt(void)
 
         if (!exchange_seq(&pending, 1))
                 (void)!write(event_fd, &one, sizeof one);
+        weir__os_errno_set(keep);
+}
+
+void weir__os_poll_forked(void)
+{
+        int keep = weir__os_errno_get();
+
+        if (poll_fd >= 0) {
+                close(poll_fd);
+                close(event_fd);
+        }
+        poll_fd = event_fd = -1;
         weir__os_errno_set(keep);
 }

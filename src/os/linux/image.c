@@ -296,3 +296,8 @@ bool weir__os_symbol_find(const void *pc, char *ret_name, size_t size, size_t *r
         weir__os_errno_set(keep);
         return found;
 }
+
+void weir__os_symbol_forked(void)
+{
+        files_lock = (struct lock){ 0 };
+}

@@ -118,6 +118,11 @@ int weir__os_at_thread_exit(void (*fn)(void))
         return -pthread_setspecific(exit_key, &exit_key);
 }
 
+int weir__os_at_fork(void (*child)(void))
+{
+        return -pthread_atfork(NULL, NULL, child);
+}
+
 int weir__os_thread_id(void)
 {
         return (int)syscall(SYS_gettid);

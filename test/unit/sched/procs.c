@@ -133,3 +133,28 @@ PLAIN_TEST(the_number_follows_the_affinity)
                 test_skip("one core");
         ck_assert_int_eq(r, 0);
 }
+
+static void compute(void *stop)
+{
+        while (!load_relaxed((bool *)stop))
+                ;
+}
+
+/* Once a timer that was set on a processor just before that one retired was forgotten beside a loop. */
+WEIR_TEST_WITH(timers_of_a_retired_processor_fire_beside_a_loop, .procs = 4, .timeout = 20)
+{
+        bool stop[20] = { 0 };
+
+        if (WEIR_ASAN || WEIR_TSAN || !weir__os_text_init())
+                test_skip("the runtime takes no processors away here");
+        for (int i = 0; i < 20; i++) {
+                weir_procs(4);
+                for (int k = 0; k < 10; k++)
+                        weir_yield();
+                weir_procs(1);
+                weir_go_fn(compute, &stop[i]);
+                weir_sleep(WEIR_MILLISECOND);
+                weir_sleep(WEIR_MILLISECOND);
+                store_relaxed(&stop[i], true);
+        }
+}
