@@ -238,7 +238,7 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
         if (state == G_PARKED && on)
                 weir__out_print(o, " %p", on);
         if (state == G_PARKED || state == G_BLOCKED) /* the others' since is of an earlier wait */
-                print_age(o, weir__os_now() - load_relaxed(&g->since));
+                print_age(o, weir__sched_clock() - load_relaxed(&g->since));
         weir__out_print(o, "]:\n");
 }
 
@@ -384,6 +384,7 @@ static void dump_thrown(void)
         struct out o = { .fd = STDERR_FILENO };
 
         weir__dump_all(&o);
+        weir__order_tell(&o);
 }
 
 void weir__dump_init(void)

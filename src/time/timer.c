@@ -266,7 +266,7 @@ static __attribute__((constructor)) void fill_hooks(void)
 
 weir_time weir_now(void)
 {
-        return weir__os_now();
+        return weir__sched_now();
 }
 
 struct sleeper {
@@ -282,7 +282,7 @@ static void wake(struct timer *t)
 /* A moment d from now, for ever when the sum is beyond what the clock can show. */
 int64_t weir__time_after(int64_t d)
 {
-        int64_t now = weir__os_now(), when;
+        int64_t now = weir__sched_now(), when;
 
         return __builtin_add_overflow(now, MAX(d, INT64_C(0)), &when) ? INT64_MAX - 1 : when;
 }
