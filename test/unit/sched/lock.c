@@ -93,7 +93,7 @@ WEIR_TEST_WITH(a_locked_root_stays_too, .procs = 2, .timeout = 20)
                 ck_assert_int_eq(there, tid);
                 ck_assert_int_eq(weir__os_thread_id(), tid);
         }
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
         ck_assert_int_eq(weir__os_thread_id(), tid);
         weir_thread_unlock();

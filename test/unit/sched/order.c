@@ -229,6 +229,11 @@ PLAIN_TEST(every_order_of_three_comes_about_as_often)
                 ck_assert_msg(count[i] >= 25, "%lld: %d of 300", (long long)orders[i], count[i]);
 }
 
+weir_task(leave, my, { weir_wg *wg; })
+{
+        weir_wg_done(my->wg);
+}
+
 static int more_than_a_queue_holds(int argc, char **argv)
 {
         static weir_wg wg;
@@ -237,7 +242,7 @@ static int more_than_a_queue_holds(int argc, char **argv)
         (void)argv;
         weir_wg_add(&wg, 3000);
         for (int i = 0; i < 3000; i++)
-                weir_go(sign, .wg = &wg, .id = 0);
+                weir_go(leave, .wg = &wg);
         weir_wg_wait(&wg);
         answer.value = (int64_t)weir_go_count();
         return 0;
@@ -413,25 +418,6 @@ PLAIN_TEST(a_search_finds_a_wrong_order_and_its_seed_shows_it_again)
         for (; right < 1 && seed < 1000; seed++)
                 right += run(seed, lose_an_update).status == 0;
         ck_assert_int_gt(right, 0);                     /* and it is not wrong in every order */
-}
-
-static int wait_for_nobody(int argc, char **argv)
-{
-        int v;
-
-        (void)argc;
-        (void)argv;
-        weir_recv(weir_chan_make(int, 0), &v);
-        return 0;
-}
-
-PLAIN_TEST(a_deadlock_is_told_with_its_seed)
-{
-        struct outcome o = run(77, wait_for_nobody);
-
-        ck_assert_int_eq(WEXITSTATUS(o.status), 2);
-        ck_assert_ptr_nonnull(strstr(o.text, "all goroutines are asleep"));
-        ck_assert_ptr_nonnull(strstr(o.text, "weir: WEIR_DEBUG=sched=77 replays this order\n"));
 }
 
 /* ---- threads, calls that block, descriptors ---- */

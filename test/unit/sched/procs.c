@@ -57,7 +57,7 @@ WEIR_TEST_WITH(raised_and_lowered_everything_goes_on, .procs = 2, .timeout = 40)
                         while (load_relaxed(&n[i]) == before[i])
                                 weir_yield();
         }
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
         ck_assert_uint_le(load_seq(&sched.nall), 8);
 }
@@ -96,7 +96,7 @@ WEIR_TEST_WITH(one_that_computes_gives_its_processor_up_too, .procs = 3, .timeou
         while (running() > 1)
                 weir_yield();
         weir_procs(3);
-        stop = true;
+        store_relaxed(&stop, true);
         weir_wg_wait(&wg);
 }
 
