@@ -9,8 +9,8 @@
  *                    all, and a core file; system: with the frames inside of weir
  *   WEIR_DEBUG       name=value,name=value; WEIR_DEBUG=help lists what there is
  *
- * For tests, WEIR_DEBUG=sched=SEED runs goroutines on one processor in an order drawn from SEED, the
- * same each time, on a clock that jumps to the next timer when all are parked.
+ * For tests, WEIR_DEBUG=sched=SEED runs goroutines on one processor in an order drawn from SEED,
+ * the same each time, on a clock that jumps to the next timer when all are parked.
  *
  * SIGQUIT (^\ in a terminal) prints every goroutine and ends the program. A program whose
  * goroutines are all parked, with nothing left that could wake one, is reported as deadlocked.

@@ -1,7 +1,7 @@
 /* The order in which goroutines run, drawn from a seed.
  *
- * What    WEIR_DEBUG=sched=SEED: one processor, and at each switch one of all runnable goroutines is
- *         drawn, each with the same chance. Time is a clock that stands still while goroutines run
+ * What    WEIR_DEBUG=sched=SEED: one processor, and at each switch one of all runnable goroutines
+ *         is drawn, each with the same chance. Time is a clock that stands still while goroutines run
  *         and jumps to the earliest timer when all are parked. So what a program does, as far as it
  *         is goroutines, channels, locks and timers, is a function of the seed.
  *         WEIR_DEBUG=shuffle=SEED, on in builds that check (sanitizers, debug): the usual scheduler
@@ -20,10 +20,11 @@
  * States  The array and the clock belong to who has the only processor. The clock may be read by
  *         any thread.
  * What stays outside
- *         The kernel: descriptors are really polled when nothing is runnable, and for GRACE_NS (find.c)
- *         before the clock jumps while a goroutine waits for one. Other threads, weir_blocking and libc
- *         calls, which keep the processor: these block all. Nothing is preempted, no processor is
- *         handed off, the monitor decides nothing but that all are asleep, and no stack is trimmed.
+ *         The kernel: descriptors are really polled when nothing is runnable, and for GRACE_NS
+ *         (find.c) before the clock jumps while a goroutine waits for one. Other threads,
+ *         weir_blocking and libc calls, which keep the processor: these block all. Nothing is
+ *         preempted, no processor is handed off, the monitor decides nothing but that all are
+ *         asleep, and no stack is trimmed.
  * Cost    Each switch goes through g0 and the array: some 50 ns more. Only in this mode.
  * Not     An array in place of the queues everywhere behind a branch: the branch would be in each
  *         ready and park. Real time, with the order alone drawn: timeouts then come at random.
@@ -75,7 +76,8 @@ void weir__order_init(void)
                 return;
         }
         if (shuffle < 0 && (WEIR_CHECK >= 1 || WEIR_ASAN || WEIR_TSAN))
-                shuffle = (int64_t)(mix((uint64_t)weir__os_now() ^ (uint64_t)getpid() << 32) >> 34) + 1;
+                shuffle = 1 + (int64_t)(mix((uint64_t)weir__os_now() ^
+                                            (uint64_t)getpid() << 32) >> 34);
         if (shuffle > 0) {
                 sched.order = ORDER_SHUFFLED;
                 order.seed = shuffle;
@@ -100,7 +102,8 @@ void weir__order_tell(struct out *o)
                 weir__out_print(o, "\nweir: WEIR_DEBUG=sched=%lld replays this order\n",
                                 (long long)order.seed);
         else if (sched.order == ORDER_SHUFFLED)
-                weir__out_print(o, "\nweir: the order was disturbed, as WEIR_DEBUG=shuffle=%lld does\n",
+                weir__out_print(o, "\nweir: the order was disturbed, as by "
+                                   "WEIR_DEBUG=shuffle=%lld\n",
                                 (long long)order.seed);
         weir__out_flush(o);
 }

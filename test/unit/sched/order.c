@@ -35,13 +35,15 @@ static void read_to_end(int fd, char *to, size_t size)
         ssize_t got;
         char    rest[512];
 
-        while ((got = n + 1 < size ? read(fd, to + n, size - n - 1) : read(fd, rest, sizeof rest)) > 0)
+        while ((got = n + 1 < size ? read(fd, to + n, size - n - 1)
+                                   : read(fd, rest, sizeof rest)) > 0)
                 n += n + 1 < size ? (size_t)got : 0;
         to[n] = 0;
         close(fd);
 }
 
-static struct outcome run_with(const char *name, int64_t seed, int (*root)(int, char **), unsigned procs)
+static struct outcome run_with(const char *name, int64_t seed, int (*root)(int, char **),
+                               unsigned procs)
 {
         struct outcome o = { 0 };
         int            out[2], err[2];
@@ -322,7 +324,8 @@ static int time_out(int argc, char **argv)
         (void)argc;
         (void)argv;
         for (int i = 1; i <= 3; i++)
-                if (weir_select([0] = weir_on_recv(c, &v, NULL), [1] = weir_on_timeout(i * WEIR_SECOND)) != 1)
+                if (weir_select([0] = weir_on_recv(c, &v, NULL),
+                                [1] = weir_on_timeout(i * WEIR_SECOND)) != 1)
                         return 1;
         answer.value = weir_now() - since;
         return 0;
