@@ -9,6 +9,9 @@
  *                    all, and a core file; system: with the frames inside of weir
  *   WEIR_DEBUG       name=value,name=value; WEIR_DEBUG=help lists what there is
  *
+ * For tests, WEIR_DEBUG=sched=SEED runs goroutines on one processor in an order drawn from SEED,
+ * the same each time, on a clock that jumps to the next timer when all are parked.
+ *
  * SIGQUIT (^\ in a terminal) prints every goroutine and ends the program. A program whose
  * goroutines are all parked, with nothing left that could wake one, is reported as deadlocked.
  * After a panic that nobody caught, a deadlock or a stack overflow the exit status is 2.
@@ -69,7 +72,8 @@ WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
  *
  * Without this call, WEIR_PROCS and weir_run_options.procs it follows what the system allows, also
  * when that changes: the affinity mask, and the CPU quota of every cgroup above. A lower number takes
- * effect as goroutines come to the scheduler, within some 10 ms.
+ * effect as goroutines come to the scheduler, within some 10 ms. Under WEIR_DEBUG=sched there is one,
+ * and this changes nothing.
  *
  * Parks: no.  From: goroutine.  Fails: -ENOMEM, changing nothing.  Panics: n above 1024. */
 WEIR_API int weir_procs(int n);

@@ -150,7 +150,7 @@ void weir__desc_deadline(struct side *s, int64_t when)
                 return;
         }
         weir__timer_stop(&s->deadline);
-        past = when && when <= weir__os_now();
+        past = when && when <= weir__sched_now();
         store_seq(&s->expired, past);
         if (when && !past)
                 weir__timer_start(&s->deadline, when, 0, on_deadline);

@@ -17,7 +17,7 @@
 
 void weir__slice_start(struct p *p)
 {
-        p->budget = SLICE;
+        p->budget = unlikely(sched.order) ? weir__order_budget(p) : SLICE;
         p->wide_due = load_relaxed(&weir__sched_coarse) + WIDE_NS;
 }
 

@@ -274,7 +274,7 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
         if (state == G_PARKED && on)
                 weir__out_print(o, " %p", on);
         if (state == G_PARKED || state == G_BLOCKED) /* the others' since is of an earlier wait */
-                print_age(o, ", ", weir__os_now() - load_relaxed(&g->since));
+                print_age(o, ", ", weir__sched_clock() - load_relaxed(&g->since));
         weir__out_print(o, "]:\n");
 }
 
@@ -601,7 +601,7 @@ static bool take_one(void *head, void *arg)
 
 static void print_group_head(struct out *o, const struct census *c, const struct group *gr)
 {
-        int64_t now = weir__os_now();
+        int64_t now = weir__sched_clock();
 
         if (gr->count == 1)
                 weir__out_print(o, "goroutine %llu",
@@ -867,6 +867,7 @@ static void dump_thrown(void)
         struct out o = { .fd = STDERR_FILENO };
 
         weir__dump_all(&o);
+        weir__order_tell(&o);
 }
 
 void weir__dump_init(void)

@@ -49,7 +49,7 @@ static _Noreturn void overflow(struct g *g, const void *ucontext, const char *ho
         else
                 weir__arch_capture(&r);
         weir__dump_g(&o, g, &r, !ucontext, NULL);
-        weir__out_flush(&o);
+        weir__order_tell(&o);
         _exit(2);
 }
 
@@ -130,7 +130,7 @@ static _Noreturn void fault_inside(struct g *g, const struct regs *r, const char
         weir__fault_message(g, text, sizeof text);
         weir__out_print(&o, "fatal: %s, inside %s, which cannot be unwound\n\n", text, call);
         weir__dump_g(&o, g, r, false, NULL);
-        weir__out_flush(&o);
+        weir__order_tell(&o);
         _exit(2);
 }
 

@@ -25,7 +25,7 @@
 
 struct sched_hooks weir__sched_hooks;
 
-enum { EVENTS = 128, GLOBAL_BATCH = 64, CROWD = 16 };
+enum { EVENTS = 128, GLOBAL_BATCH = 64, CROWD = 16, GRACE_NS = 10 * 1000 * 1000 };
 
 /* ---- the poller ---- */
 
@@ -113,7 +113,7 @@ static unsigned run_timers(struct p *of)
 {
         int64_t when = load_relaxed(&of->timer_when), now;
 
-        if (when == INT64_MAX || (now = weir__os_now()) < when)
+        if (when == INT64_MAX || (now = weir__sched_clock()) < when)
                 return 0;
         return weir__sched_hooks.timers_run(of, now);
 }
@@ -291,24 +291,30 @@ static void go_idle(struct m *m)
                 take_idle_p(m);
 }
 
+/* By the clock of WEIR_DEBUG=sched no thread can sleep: who has the processor moves it. */
+static int64_t poll_limit(void)
+{
+        return sched.order == ORDER_SEEDED ? INT64_MAX : earliest_timer();
+}
+
 /* In the poller until an event, a timer or an interrupt; the caller has raised POLLER_BLOCKED.
  * On return m may have a processor. */
 static void wait_in_poller(struct m *m)
 {
-        int64_t      when = earliest_timer();
+        int64_t      when = poll_limit();
         struct glist l = { 0 };
 
         store_seq(&sched.poll_until, when);
         /* Once more, for a timer that was set between the look and the store, whose owner saw a
          * later limit or no blocked poller; and for work that was put while this thread was
          * leaving. */
-        when = MIN(when, earliest_timer());
+        when = MIN(when, poll_limit());
         if (load_seq(&sched.stopping) || (load_seq(&sched.nidle) && work_somewhere()))
                 when = 0;
         if (when == INT64_MAX || when > weir__os_now() || net_open())
                 weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0),
                                  &l);
-        store_relaxed(&weir__sched_coarse, weir__os_now());
+        store_relaxed(&weir__sched_coarse, weir__sched_clock());
         store_seq(&sched.poller, POLLER_NONE); /* another idle thread may take the post now */
         if (take_idle_p(m))
                 weir__runq_put_list(m->p, &l);
@@ -393,12 +399,69 @@ static bool serve_bound(struct m *m)
                                             weir__debug.slice * 1000000);
 }
 
+/* ---- in the order of a seed ---- */
+
+/* What has happened to descriptors. While a goroutine waits for one, the clock does not jump over a
+ * wait at once: the other end may be a thread or process that needs real time. */
+static bool poll_seeded(struct p *p, bool wait)
+{
+        struct glist l = { 0 };
+        uint32_t     none = POLLER_NONE;
+        bool         got;
+
+        if (!net_open() || !cas_seq(&sched.poller, &none, POLLER_WORKING))
+                return false;
+        got = weir__sched_poll(0, &l) ||
+              (wait && weir__sched_hooks.poll_parked() && weir__sched_poll(GRACE_NS, &l));
+        store_seq(&sched.poller, POLLER_NONE);
+        weir__runq_put_list(p, &l);
+        return got;
+}
+
+/* The same as find(), in place of it. */
+static struct g *find_seeded(struct m *m)
+{
+        struct p *p = m->p;
+
+        weir__order_step();
+        for (;;) {
+                uint32_t n, others;
+                int64_t  when;
+
+                run_timers(p);
+                n = weir__order_gather(p);
+                others = load_relaxed(&sched.bound.count) + load_relaxed(&sched.hogs.count);
+                if (n + others) {
+                        uint32_t i = weir__order_draw(n + others);
+
+                        if (i < n)
+                                return weir__order_take(i);
+                        if (weir__bound_serve(m, true))
+                                return NULL;
+                        continue;
+                }
+                when = earliest_timer();
+                if (poll_seeded(p, when != INT64_MAX))
+                        continue;
+                if (when == INT64_MAX)
+                        break;
+                weir__order_jump(p, when);
+        }
+        go_idle(m);
+        weir__monitor_raise();                          /* is it a deadlock? */
+        return NULL;
+}
+
+/* ---- the loop ---- */
+
 /* A goroutine to run; NULL when there is none and m has given its processor up. */
 static struct g *find(struct m *m)
 {
         struct p *p = m->p;
         struct g *g;
 
+        if (unlikely(sched.order == ORDER_SEEDED))
+                return find_seeded(m);
         if (unlikely(weir__p_retired(p))) {
                 if (m->spinning)
                         stop_spinning(m);
@@ -410,6 +473,8 @@ static struct g *find(struct m *m)
         if (!p->budget) {
                 if (serve_bound(m))
                         return NULL;
+                if (unlikely(sched.order == ORDER_SHUFFLED))
+                        weir__order_shuffle(p);
                 if ((g = look_wide(p)))
                         return g;
         }

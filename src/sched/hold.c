@@ -413,5 +413,6 @@ bool weir__hold_watch(int64_t now)
 void weir__hold_init(void)
 {
         sched.signal = weir__debug.preemptsignal ? (int)weir__debug.preemptsignal : SIGURG;
-        usable = !WEIR_ASAN && !WEIR_TSAN && !weir__debug.asyncpreemptoff && weir__os_text_init();
+        usable = !WEIR_ASAN && !WEIR_TSAN && !weir__debug.asyncpreemptoff &&
+                 sched.order != ORDER_SEEDED && weir__os_text_init();
 }

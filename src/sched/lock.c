@@ -28,7 +28,7 @@ void weir__p_release(struct p *p)
 
         lock_take(&sched.lock);
         m = weir__bound_get(true);
-        work = !m && (sched.global.count || !weir__runq_empty(p) ||
+        work = !m && (sched.global.count || !weir__runq_empty(p) || sched.order == ORDER_SEEDED ||
                       load_seq(&sched.poller) == POLLER_NONE);
         if (!m && !work)
                 weir__p_idle_put(p);
@@ -59,13 +59,18 @@ void weir__lock_yield(struct m *m, struct g *g)
         struct p *p = m->p;
 
         if (weir__runq_empty(p) && !load_relaxed(&sched.nglobal) &&
-            !load_relaxed(&sched.bound.count))
+            !load_relaxed(&sched.bound.count) && !weir__order_count())
                 return;
         store_relaxed(&g->state, G_RUNNABLE);
         store_relaxed(&p->stopped_at, load_relaxed(&weir__sched_coarse));
         fetch_add_seq(&sched.locked_waiting, 1);
-        (void)weir__m_give(weir__m_drop_p(m), false);
-        weir__bound_add(m, true);
+        if (unlikely(sched.order == ORDER_SEEDED)) {
+                weir__bound_add(m, true);       /* first: it takes part in the next draw */
+                (void)weir__m_give(weir__m_drop_p(m), false);
+        } else {
+                (void)weir__m_give(weir__m_drop_p(m), false);
+                weir__bound_add(m, true);
+        }
         weir__m_sleep(m);
         fetch_sub_seq(&sched.locked_waiting, 1);
         weir__slice_start(m->p);

@@ -98,7 +98,7 @@ static _Noreturn void die(struct g *g, const char *message, void *pc)
         weir__panic_die_once();
         weir__out_print(&o, "panic: %s\n", message);
         if (level && !strcmp(level, "none")) {
-                weir__out_flush(&o);
+                weir__order_tell(&o);
                 _exit(2);
         }
         weir__arch_capture(&here);
@@ -109,7 +109,7 @@ static _Noreturn void die(struct g *g, const char *message, void *pc)
                 weir__out_print(&o, "\n");
                 weir__dump_g(&o, g, &here, true, pc);
         }
-        weir__out_flush(&o);
+        weir__order_tell(&o);
         if (level && !strcmp(level, "crash"))
                 abort();
         _exit(2);

@@ -25,8 +25,8 @@ static struct p *make(uint32_t id)
                 return NULL;
         p->id = id;
         p->state = P_RETIRED;
-        p->budget = SLICE;
-        p->rand = (uint64_t)weir__os_now() * 2 + 1 + (uint64_t)id * UINT64_C(0x9E3779B97F4A7C15);
+        p->rand = weir__order_rand(id);
+        weir__slice_start(p);
         p->timer_when = INT64_MAX;
         weir__counter_register(&p->counters);
         if (weir__sched_hooks.timers_init)
@@ -151,7 +151,7 @@ int weir_procs(int n)
         before = load_relaxed(&sched.nprocs);
         if (n > PROCS_MAX)
                 weir__panic("weir_procs: %d processors are more than the limit of %d", n, PROCS_MAX);
-        if (n <= 0)
+        if (n <= 0 || sched.order == ORDER_SEEDED)
                 return (int)before;
         store_relaxed(&sched.procs_default, false);
         if ((uint32_t)n != before && change((uint32_t)n) < 0)

@@ -404,6 +404,22 @@ struct g *weir__global_get(struct p *p, unsigned max)
         return g;
 }
 
+void weir__global_take_all(struct glist *l)
+{
+        if (!load_relaxed(&sched.nglobal))
+                return;
+        lock_take(&sched.lock);
+        if (l->last)
+                l->last->next = sched.global.first;
+        else
+                l->first = sched.global.first;
+        l->last = sched.global.last;
+        l->count += sched.global.count;
+        sched.global = (struct glist){ 0 };
+        store_relaxed(&sched.nglobal, 0);
+        lock_drop(&sched.lock);
+}
+
 void weir__global_fetch(struct p *p, unsigned max)
 {
         struct glist l = global_detach(max);

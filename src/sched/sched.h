@@ -84,6 +84,10 @@ static inline void weir__glist_push(struct glist *l, struct g *g)
  * nothing else to run on this one. */
 bool weir__sched_may_spin(void);
 
+/* The time that goroutines see: the system's, or that of WEIR_DEBUG=sched (order.c). From: any
+ * thread. */
+int64_t weir__sched_now(void);
+
 /* A recent time for the price of a load: some milliseconds old at most, ten while little runs. */
 extern int64_t weir__sched_coarse;      /* atomic */
 

@@ -49,7 +49,7 @@ static uint64_t gauge_threads(void)
 
 static uint64_t gauge_runq(void)
 {
-        uint64_t n = load_relaxed(&sched.nglobal);
+        uint64_t n = load_relaxed(&sched.nglobal) + weir__order_count();
 
         for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 n += weir__runq_size(sched.procs[i]);
@@ -60,6 +60,8 @@ static unsigned choose_procs(const weir_run_options *opt)
 {
         unsigned n = opt ? opt->procs : 0;
 
+        if (sched.order == ORDER_SEEDED)
+                return 1;
         if (!n)
                 n = (unsigned)weir__debug_env("WEIR_PROCS", 1, PROCS_MAX, 0);
         if (!n) {
@@ -108,6 +110,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         sched.started_at = weir__os_now();
         weir__sched_coarse = sched.started_at;
         weir__debug_read();
+        weir__order_init();
         sched.stack_class = class;
         if (opt && opt->memory_limit)
                 (void)weir_memory_limit(opt->memory_limit);

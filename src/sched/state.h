@@ -7,6 +7,14 @@
 #include "os/os.h"
 #include "sched/sched.h"
 
+/* WEIR_DEBUG=sched; below, the name is the scheduler's. */
+static inline int64_t weir__debug_sched(void)
+{
+        return weir__debug.sched;
+}
+
+enum order { ORDER_USUAL, ORDER_SHUFFLED, ORDER_SEEDED };
+
 enum poller { POLLER_NONE, POLLER_BLOCKED, POLLER_WORKING };
 
 /* Threads that wait for a processor. */
@@ -63,6 +71,7 @@ struct scheduler {
         int      root_result;           /* the root goroutine's, before root_done */
         int64_t  started_at;            /* const after start */
         int64_t  spin_ns;               /* const after start */
+        enum order order;               /* const after start: who runs next (order.c) */
 };
 
 extern struct scheduler weir__sched;
@@ -86,6 +95,7 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too);
 void      weir__global_put_list(struct glist *l);               /* any thread */
 struct g *weir__global_get(struct p *p, unsigned max);          /* one returned, others to p */
 void      weir__global_fetch(struct p *p, unsigned max);        /* all to p */
+void      weir__global_take_all(struct glist *l);               /* any thread; appends */
 
 /* ---- park.c ---- */
 void weir__sched_switch(struct m *m, struct g *from, struct g *to);
@@ -106,6 +116,21 @@ static inline uint32_t weir__threads_held(void)
 
 enum { TIMED_EVERY = 64 };                      /* one in so many is measured */
 void weir__sched_time(struct g *g) slowpath;    /* g is ready from now on; before it is queued */
+
+/* ---- order.c ---- */
+void      weir__order_init(void);               /* at start, WEIR_DEBUG is read */
+uint64_t  weir__order_rand(uint32_t id);        /* what the numbers of processor id begin with */
+uint32_t  weir__order_budget(struct p *p);      /* owner: where the order is not the usual one */
+void      weir__order_tell(struct out *o);      /* the seed, for who reads why the program died */
+void      weir__order_shuffle(struct p *p);     /* owner: with ORDER_SHUFFLED, at a wide look */
+/* The rest is for ORDER_SEEDED, and for who has the processor but where it says so. */
+uint32_t  weir__order_gather(struct p *p);      /* from all queues; how many are runnable */
+uint32_t  weir__order_draw(uint32_t n);         /* a number below n */
+struct g *weir__order_take(uint32_t i);         /* one of those gathered */
+uint32_t  weir__order_count(void);              /* any thread: how many are gathered */
+void      weir__order_step(void);               /* one more switch or look at the clock */
+void      weir__order_jump(struct p *p, int64_t when);  /* of the clock */
+int64_t   weir__sched_clock(void);              /* any thread, order: as weir__sched_now, no step */
 
 /* ---- find.c ---- */
 void weir__sched_loop(struct m *m);             /* until a locked goroutine ended on this thread */

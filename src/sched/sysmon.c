@@ -62,6 +62,7 @@ static void report_deadlock(void)
                         load_seq(&sched.root_exited) ? " (the root called weir_go_exit)" : "");
         weir__dump_all(&o);
         weir__dump_waits(&o);
+        weir__order_tell(&o);
         _exit(2);
 }
 
@@ -76,6 +77,7 @@ static void dump_and_exit(void)
                                              weir__counter_sum(COUNTER_goroutines_finished)),
                         load_relaxed(&sched.nprocs), load_relaxed(&sched.nthreads) + 1);
         weir__dump_all(&o);
+        weir__order_tell(&o);
         _exit(2);
 }
 
@@ -159,7 +161,7 @@ static void print_trace(int64_t now)
                 (long long)((now - sched.started_at) / 1000000), load_relaxed(&sched.nprocs),
                 load_relaxed(&sched.nidle), load_relaxed(&sched.nthreads) + 1,
                 load_relaxed(&sched.spinning), load_relaxed(&sched.blocked),
-                load_relaxed(&sched.nglobal));
+                load_relaxed(&sched.nglobal) + weir__order_count());
         for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
                 weir__out_print(&o, "%s%u", i ? " " : "", weir__runq_size(sched.procs[i]));
         weir__out_print(&o, "] goroutines=%llu\n",
@@ -179,7 +181,8 @@ void weir__monitor_run(void)
 {
         int64_t  trace_every = weir__debug.schedtrace * 1000000, traced = weir__os_now();
         unsigned idle_rounds = 0;
-        bool     trimming = true;       /* stacks have memory that may go */
+        bool     seeded = sched.order == ORDER_SEEDED;
+        bool     trimming = !seeded;    /* stacks have memory that may go */
         uint64_t switches = 0;
         unsigned held_rounds = 0;       /* left of those in which it looks more often */
 
@@ -202,28 +205,32 @@ void weir__monitor_run(void)
                         idle_rounds = 0;
                 }
                 now = weir__os_now();
-                store_relaxed(&weir__sched_coarse, now);
-                store_relaxed(&sched.wake_credit, 1);
                 if (load_seq(&sched.dump_wanted))
                         dump_and_exit();
                 if (trace_every && now - traced >= trace_every) {
                         traced = now;
                         print_trace(now);
                 }
-                weir__hold_collect();
-                held_rounds = weir__hold_watch(now) ? HELD_ROUNDS : held_rounds - !!held_rounds;
-                wake_late();
-                relieve_stuck(now);
-                wake_for_timers(now);
-                poll_late(now);
-                weir__procs_follow(now);
-                trimming = weir__trim_round(now, weir__all_idle());
-                if (!weir__all_idle() || weir__counter_sum(COUNTER_switches) != switches) {
+                if (likely(!seeded)) {          /* else nothing may depend on real time */
+                        store_relaxed(&weir__sched_coarse, now);
+                        store_relaxed(&sched.wake_credit, 1);
+                        weir__hold_collect();
+                        held_rounds = weir__hold_watch(now) ? HELD_ROUNDS
+                                                            : held_rounds - !!held_rounds;
+                        wake_late();
+                        relieve_stuck(now);
+                        wake_for_timers(now);
+                        poll_late(now);
+                        weir__procs_follow(now);
+                        trimming = weir__trim_round(now, weir__all_idle());
+                }
+                if (!weir__all_idle() ||
+                    (!seeded && weir__counter_sum(COUNTER_switches) != switches)) {
                         switches = weir__counter_sum(COUNTER_switches);
                         idle_rounds = 0;
                         continue;
                 }
-                if (++idle_rounds >= 2 && weir__debug.deadlock && nothing_can_wake())
+                if (++idle_rounds >= (seeded ? 1 : 2) && weir__debug.deadlock && nothing_can_wake())
                         report_deadlock();
         }
 }

@@ -45,7 +45,7 @@ void weir__m_take_p(struct m *m, struct p *p)
         m->p = p;
         store_relaxed(&p->m, m);
         if (unlikely(load_seq(&sched.monitor_deep))) {
-                store_relaxed(&weir__sched_coarse, weir__os_now());     /* nobody kept it */
+                store_relaxed(&weir__sched_coarse, weir__sched_clock());        /* nobody kept it */
                 weir__monitor_raise();
         }
 }
@@ -137,6 +137,7 @@ static slowpath _Noreturn void too_many_threads(uint32_t n)
                         "in blocking calls at once\n\n",
                         n);
         weir__dump_all(&o);
+        weir__order_tell(&o);
         _exit(2);
 }
 

@@ -151,11 +151,11 @@ static slowpath void lock_slow(struct mutex *m, struct g *g)
                         continue;
                 }
                 if (!since)
-                        since = weir__os_now();
+                        since = weir__sched_now();
                 if (!stand_in_line(m, &r, waited, starving, awake))
                         continue;
                 waited = true;
-                starving = starving || weir__os_now() - since > STARVE_NS;
+                starving = starving || weir__sched_now() - since > STARVE_NS;
                 if (r.handed) {
                         accept_hand(m, starving);
                         return;

@@ -13,6 +13,7 @@
  * Order   p->timer_when is the first entry's time, stored under the lock after each change, read
  *         without it by whoever asks whether to look. An arm that lowers it tells the scheduler
  *         after the store (find.c has the other half of the pair).
+ * Clock   The system's, or under WEIR_DEBUG=sched one that jumps (sched/order.c).
  * Cost    About 40 ns to arm and 30 ns to stop among some thousands.
  * Not     A timer wheel: its granularity is either too coarse for a microsecond or its cascades too
  *         dear for a minute. One heap for all: its lock is then every sleep's. Lazy deletion, as Go
@@ -266,7 +267,7 @@ static __attribute__((constructor)) void fill_hooks(void)
 
 weir_time weir_now(void)
 {
-        return weir__os_now();
+        return weir__sched_now();
 }
 
 struct sleeper {
@@ -282,7 +283,7 @@ static void wake(struct timer *t)
 /* A moment d from now, for ever when the sum is beyond what the clock can show. */
 int64_t weir__time_after(int64_t d)
 {
-        int64_t now = weir__os_now(), when;
+        int64_t now = weir__sched_now(), when;
 
         return __builtin_add_overflow(now, MAX(d, INT64_C(0)), &when) ? INT64_MAX - 1 : when;
 }

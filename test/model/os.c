@@ -303,3 +303,44 @@ void weir__sched_need_runtime(const char *call)
 {
         (void)call;
 }
+
+/* ---- the usual order ---- */
+
+int64_t weir__sched_clock(void)
+{
+        return weir__os_now();
+}
+
+int64_t weir__sched_now(void)
+{
+        return weir__os_now();
+}
+
+#define UNUSED_HERE(ret, name, params, value) \
+        ret name params { model_fail(#name " was called"); return value; }
+
+UNUSED_HERE(uint32_t, weir__order_budget, (struct p *p __attribute__((unused))), 0)
+UNUSED_HERE(uint32_t, weir__order_count, (void), 0)
+UNUSED_HERE(uint32_t, weir__order_draw, (uint32_t n __attribute__((unused))), 0)
+UNUSED_HERE(uint32_t, weir__order_gather, (struct p *p __attribute__((unused))), 0)
+UNUSED_HERE(struct g *, weir__order_take, (uint32_t i __attribute__((unused))), NULL)
+
+void weir__order_jump(struct p *p, int64_t when)
+{
+        (void)p;
+        (void)when;
+}
+
+void weir__order_shuffle(struct p *p)
+{
+        (void)p;
+}
+
+void weir__order_step(void)
+{
+}
+
+void weir__order_tell(struct out *o)
+{
+        (void)o;
+}
