@@ -44,10 +44,12 @@ extern uint8_t weir__class_fine[FINE_MAX / 8 + 1];
 extern uint8_t weir__class_coarse[SMALL_MAX / 128 + 1];
 
 /* size <= SMALL_MAX. */
+/* Before the start of the heap the tables are 0, and while another thread fills them perhaps: the
+ * caches are empty then, so that the slow path starts the heap and asks again. */
 static inline unsigned class_of_size(size_t size)
 {
-        return size <= FINE_MAX ? weir__class_fine[(size + 7) >> 3]
-                                : weir__class_coarse[(size + 127) >> 7];
+        return size <= FINE_MAX ? load_relaxed(&weir__class_fine[(size + 7) >> 3])
+                                : load_relaxed(&weir__class_coarse[(size + 127) >> 7]);
 }
 
 /* The ones of a word. The compiler's own would be a call into its library where the processor is not

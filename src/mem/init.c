@@ -27,13 +27,13 @@ static void fill_tables(void)
         for (size_t i = 0; i < COUNT(weir__class_fine); i++) {
                 while (weir__class[class].size < i * 8)
                         class++;
-                weir__class_fine[i] = (uint8_t)class;
+                store_relaxed(&weir__class_fine[i], (uint8_t)class);
         }
         class = 1;
         for (size_t i = 0; i < COUNT(weir__class_coarse); i++) {
                 while (weir__class[class].size < i * 128)
                         class++;
-                weir__class_coarse[i] = (uint8_t)class;
+                store_relaxed(&weir__class_coarse[i], (uint8_t)class);
         }
 }
 

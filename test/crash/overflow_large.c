@@ -1,6 +1,6 @@
 /* A write behind the last page of a large block, which is a guard when hardening is on. */
 /* run: WEIR_DEBUG=harden=1 */
-/* skip: address because it reports the fault itself */
+/* skip: address,thread because they report the fault themselves */
 #include "mem/mem.h"
 
 int main(void)
