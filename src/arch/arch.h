@@ -43,6 +43,15 @@ static inline void *weir__arch_self(void)
 
 void weir__arch_set_self(void *m);
 
+/* Where the C library keeps this thread: its thread-local variables lie just below. */
+static inline uintptr_t weir__arch_tcb(void)
+{
+        uintptr_t tcb;
+
+        __asm__ volatile("movq %%fs:0, %0" : "=r"(tcb));
+        return tcb;
+}
+
 /* ---- registers and unwinding ---- */
 
 enum { ARCH_REGS = 17 };                /* DWARF numbers; 16 is the return address */

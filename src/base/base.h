@@ -66,6 +66,10 @@
 #define noinline    __attribute__((__noinline__))
 #define slowpath    __attribute__((__cold__, __noinline__))
 
+/* Reads memory of others as it is: stacks, the program's data. */
+#define no_sanitize \
+        __attribute__((__no_sanitize__("address"), __no_sanitize__("thread")))
+
 /* ---- throw.c: the runtime's own broken invariants ---- */
 
 /* Ends the process because weir itself is broken: message, every goroutine, abort.

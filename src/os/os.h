@@ -151,6 +151,39 @@ int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *),
  * old handler, or puts the default back and raises it again. */
 void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct sigaction *old);
 
+/* What a handler's frame covers: the interrupted registers, all of them, lie in [low, high), which is
+ * on the alternate stack [alt_low, alt_high) unless that is empty; then high is 0. */
+struct os_frame {
+        uintptr_t low, high, alt_low, alt_high;
+};
+void weir__os_signal_frame(const void *ucontext, struct os_frame *ret);
+
+/* ---- threads and memory of the program, for a collector ---- */
+
+/* Calls fn with the number of each thread of the process. Needs no malloc. */
+void weir__os_threads(void (*fn)(int tid, void *arg), void *arg);
+
+struct os_thread_state {
+        bool      gone;
+        bool      own;                  /* made by weir__os_thread_start_quiet */
+        bool      blocks_signal;
+        uintptr_t sp;                   /* in a system call: its stack pointer; else 0 */
+};
+void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret);
+
+/* The end of the stack that sp is on, of a thread of the C library; tcb is its weir__arch_tcb(), 0 when
+ * not known. What the C library keeps of the thread itself lies below it too. */
+uintptr_t weir__os_stack_end(uintptr_t sp, int tid, uintptr_t tcb);
+
+/* Calls fn for the writable memory of each loaded image. `locked` is called first, with the loader's
+ * lock held, so that none can come or go from then on until this returns. */
+void weir__os_globals(void (*locked)(void *arg), void (*fn)(uintptr_t low, uintptr_t high, void *arg),
+                      void *arg);
+
+/* The same for the thread-local variables of the thread whose weir__arch_tcb() is tcb, as the last call
+ * of weir__os_globals saw them; those of libraries loaded later lie in malloc's memory. */
+void weir__os_tls(uintptr_t tcb, void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+
 /* ---- sockets ---- */
 
 /* One non-blocking transfer; bytes or -errno. Not points of thread cancellation, unlike the C

@@ -228,7 +228,9 @@ static void on_look(int sig, siginfo_t *info, void *context)
                 store_release(&m->look, 2);             /* pairs with the acquire in dump.c */
                 ours = true;
         }
-        if (m && weir__hold_asked(m, context))          /* both may be meant by one signal */
+        if (m && weir__hold_asked(m, context))          /* several may be meant by one signal */
+                ours = true;
+        if (weir__world_asked(m, context))
                 ours = true;
         if (!ours)
                 weir__os_signal_chain(sig, info, context, &old_urg);

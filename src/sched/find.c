@@ -514,6 +514,8 @@ void weir__sched_loop(struct m *m)
         for (;;) {
                 if (load_relaxed(&sched.stopping))
                         stop(m);
+                if (unlikely(load_seq(&sched.world) & 1) && m->p)
+                        weir__world_stand();
                 if (unlikely(m->ending))
                         return;
                 if (!m->p) {

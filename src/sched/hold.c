@@ -175,9 +175,11 @@ static void give(struct m *m, struct p *p)
 }
 
 /* Waits here, on the alternate stack, until the thread has a processor again. */
-static void stop(struct m *m, struct g *g, struct p *p, const struct regs *r)
+static void stop(struct m *m, struct g *g, struct p *p, const void *ucontext,
+                 const struct regs *r)
 {
         m->stop_regs = *r;
+        weir__world_note(m, ucontext, r);
         store_release(&g->stopped, m);          /* pairs with the acquire in dump.c */
         store_relaxed(&g->state, G_RUNNABLE);
         m->stopped = true;
@@ -220,7 +222,7 @@ bool weir__hold_asked(struct m *m, const void *ucontext)
                 give(m, p);
         } else if (place == PREEMPTIBLE && ask == ASK_COMPUTING && !load_relaxed(&g->no_preempt)) {
                 count_in(&p->counters, preemptions, 1);
-                stop(m, g, p, &r);
+                stop(m, g, p, ucontext, &r);
         } else {
                 count_in(&p->counters, preempt_refused, 1);
         }
@@ -413,6 +415,8 @@ bool weir__hold_watch(int64_t now)
 void weir__hold_init(void)
 {
         sched.signal = weir__debug.preemptsignal ? (int)weir__debug.preemptsignal : SIGURG;
-        usable = !WEIR_ASAN && !WEIR_TSAN && !weir__debug.asyncpreemptoff &&
-                 sched.order != ORDER_SEEDED && weir__os_text_init();
+        /* The thread sanitizer defers signals to a point of its own choice. */
+        sched.can_ask = !WEIR_TSAN && weir__os_text_init();
+        usable = sched.can_ask && !WEIR_ASAN && !weir__debug.asyncpreemptoff &&
+                 sched.order != ORDER_SEEDED;
 }

@@ -116,6 +116,7 @@ static void detach(struct m *m)
         weir__p_release(weir__m_drop_p(m));
         weir__arch_set_self(NULL);
         weir__os_sigstack_remove();
+        store_seq(&m->alive, 0);
         weir__m_free(m);
 }
 

@@ -14,6 +14,14 @@ struct hold {
         bool        computed;           /* else it was in a call */
 };
 
+/* Where a thread stands, for the collector: its stack from sp up is in use, and its registers are
+ * there or in the extra range. */
+struct halt {
+        uintptr_t sp;                   /* 0: nothing of it is in use */
+        uintptr_t extra_low, extra_high;
+        uintptr_t tcb;                  /* of threads that are not the runtime's: weir__arch_tcb() */
+};
+
 /* State of a thread: with a processor it runs or looks for goroutines; without one it sleeps on
  * `wake` (on sched.idle_m, owned by sched.lock), is in the poller, or runs a blocking call. */
 struct m {
@@ -50,6 +58,15 @@ struct m {
         bool          stopped;  /* before given: it waits in the handler, until it has one again */
         struct regs   stop_regs;        /* while g->stopped points here */
         struct hold   hold;     /* the handler's and, once it answered, who files it */
+
+        /* Stopping the world (world.c). */
+        struct m   *all_next;   /* const once listed */
+        bool        listed;     /* only this thread */
+        uint32_t    alive;      /* atomic: a thread has this record */
+        uint32_t    halted;     /* atomic: it stands at halt */
+        uint32_t    asleep;     /* atomic: it waits for a processor at halt */
+        uintptr_t   tcb;        /* const while alive */
+        struct halt halt;       /* before halted and asleep */
 
         /* What a dump asks of a running thread, answered by the signal handler. */
         uint32_t    look;       /* atomic: 1 asked, 2 answered */

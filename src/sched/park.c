@@ -103,7 +103,7 @@ struct g *weir__sched_pick(struct m *m)
         struct p *p = m->p;
         int64_t   now = load_relaxed(&weir__sched_coarse);
 
-        if (unlikely(!--p->budget || load_relaxed(&sched.stopping)))
+        if (unlikely(!--p->budget || load_relaxed(&sched.attention)))
                 return NULL;
         if (unlikely(now >= p->wide_due)) {
                 p->budget = 0;

@@ -82,6 +82,7 @@ void weir__sched_run_root(void *arg)
         if (weir__debug.stackuse)
                 weir__sched_note_use(weir__sched_g());
         store_seq(&sched.stopping, 1);
+        fetch_or_seq(&sched.attention, (uint32_t)ATTENTION_END);
         store_release(&sched.root_done, 1);
         weir__monitor_raise();
 }
@@ -101,6 +102,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         struct root r = { root, argc, argv };
         struct p   *p;
         uint32_t    class;
+        struct regs main_regs;          /* what main keeps in registers is seen here */
         int         err;
 
         if (!root || !weir__stack_class(opt ? opt->stack_size : 0, &class))
@@ -109,6 +111,10 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
                 return -EALREADY;
         sched.started_at = weir__os_now();
         weir__sched_coarse = sched.started_at;
+        weir__arch_capture(&main_regs);
+        sched.monitor_sp = main_regs.r[ARCH_SP];
+        sched.monitor_tcb = weir__arch_tcb();
+        sched.monitor_tid = weir__os_thread_id();
         weir__debug_read();
         weir__order_init();
         sched.stack_class = class;
@@ -153,5 +159,6 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
                 weir__dump_stackuse(&o);
                 weir__out_flush(&o);
         }
+        __asm__ volatile("" : : "r"(&main_regs) : "memory");
         return sched.root_result;
 }

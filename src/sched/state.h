@@ -15,6 +15,9 @@ static inline int64_t weir__debug_sched(void)
 
 enum order { ORDER_USUAL, ORDER_SHUFFLED, ORDER_SEEDED };
 
+/* What brings a goroutine that parks to the scheduler's loop. */
+enum { ATTENTION_END = 1, ATTENTION_WORLD = 2 };
+
 enum poller { POLLER_NONE, POLLER_BLOCKED, POLLER_WORKING };
 
 /* Threads that wait for a processor. */
@@ -29,6 +32,7 @@ struct scheduler {
         uint32_t spinning;              /* atomic: threads that look for work */
         uint32_t wake_credit; /* atomic: one wake for a lone runnable; the monitor renews */
         uint32_t stopping;              /* atomic: the root function has returned */
+        uint32_t attention;             /* atomic: that, or the world is to be stopped; see below */
 
         struct lock  lock __attribute__((aligned(CACHE_LINE)));
         struct p    *idle_p;            /* lock: sched */
@@ -49,6 +53,14 @@ struct scheduler {
         struct m     *answers;          /* atomic: threads that gave a processor up (hold.c) */
         int           signal;           /* const after start: what asks a thread */
         void        (*on_signal)(int, siginfo_t *, void *); /* const after start: its handler */
+
+        uint32_t  world;                /* atomic, futex: odd while the world is stopped (world.c) */
+        uint32_t  halts;                /* atomic, futex: raised by a thread that stands */
+        struct p *held;                 /* lock: sched: processors that nobody may have meanwhile */
+        struct m *all_m;                /* atomic: every thread's record, a list that only grows */
+        bool      can_ask;              /* const after start: a handler can tell where it is */
+        int       monitor_tid;          /* const after start */
+        uintptr_t monitor_sp, monitor_tcb; /* the same: its stack above weir_run */
 
         struct p **procs;               /* const after start; its first nall words are set */
         uint32_t   nprocs;              /* atomic; lock: sched to write: how many may run */
@@ -166,6 +178,11 @@ void weir__slice_start(struct p *p);            /* owner: a fresh budget */
 void weir__p_release(struct p *p);              /* a processor that nobody has: to who needs it */
 void weir__lock_wait(struct m *m, struct g *g); /* a locked goroutine: until it was readied */
 void weir__lock_yield(struct m *m, struct g *g);
+
+/* ---- world.c ---- */
+void weir__world_stand(void);                   /* until the world runs */
+bool weir__world_asked(struct m *m, const void *ucontext);      /* the signal handler */
+void weir__world_note(struct m *m, const void *ucontext, const struct regs *r); /* the same */
 
 /* ---- hold.c ---- */
 void weir__hold_init(void);

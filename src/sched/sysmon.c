@@ -215,7 +215,8 @@ void weir__monitor_run(void)
                         store_relaxed(&weir__sched_coarse, now);
                         store_relaxed(&sched.wake_credit, 1);
                         weir__hold_collect();
-                        held_rounds = weir__hold_watch(now) ? HELD_ROUNDS
+                        held_rounds = !(load_seq(&sched.world) & 1) && weir__hold_watch(now)
+                                              ? HELD_ROUNDS
                                                             : held_rounds - !!held_rounds;
                         wake_late();
                         relieve_stuck(now);

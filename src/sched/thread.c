@@ -34,6 +34,13 @@ void weir__p_idle_put(struct p *p)
                 return;
         }
         store_relaxed(&p->state, P_IDLE);
+        if (unlikely(load_seq(&sched.world) & 1)) {
+                p->idle_next = sched.held;
+                sched.held = p;
+                fetch_add_seq(&sched.halts, 1);
+                weir__os_futex_wake(&sched.halts, 1);
+                return;
+        }
         p->idle_next = sched.idle_p;
         sched.idle_p = p;
         store_seq(&sched.nidle, sched.nidle + 1);
@@ -98,6 +105,19 @@ void weir__m_begin(struct m *m)
         store_relaxed(&m->ask, 0);
         store_relaxed(&m->look, 0);
         m->lost = m->stopped = m->ending = false;
+        store_relaxed(&m->halted, 0);
+        store_relaxed(&m->asleep, 0);
+        m->halt.sp = 0;
+        m->tcb = weir__arch_tcb();
+        if (!m->listed) {
+                struct m *head = load_relaxed(&sched.all_m);
+
+                m->listed = true;
+                do
+                        m->all_next = head;
+                while (!cas_seq(&sched.all_m, &head, m));
+        }
+        store_seq(&m->alive, 1);
         weir__arch_set_self(m);
 }
 
@@ -125,6 +145,7 @@ static void thread_main(void *arg)
         weir__arch_set_self(NULL);
         weir__os_sigstack_remove();
         fetch_add_relaxed(&sched.nthreads, (uint32_t)-1);
+        store_seq(&m->alive, 0);
         weir__m_free(m);
 }
 
@@ -229,10 +250,19 @@ void weir__m_hand(struct m *m, struct p *p)
 /* Called without a processor, by a thread that has put itself on sched.idle_m. */
 void weir__m_sleep(struct m *m)
 {
+        struct regs r;
+
         weir__counter_shared(COUNTER_thread_parks, 1);
+        if (!m->stopped) {
+                weir__arch_capture(&r);
+                m->halt = (struct halt){ .sp = r.r[ARCH_SP] };
+        }
+        store_seq(&m->asleep, 1);
         while (!load_acquire(&m->wake))
                 weir__os_futex_wait(&m->wake, 0, -1);
         store_relaxed(&m->wake, 0);
         weir__m_take_p(m, m->next_p);
         m->next_p = NULL;
+        store_seq(&m->asleep, 0);
+        __asm__ volatile("" : : "r"(&r) : "memory");    /* what r holds was looked at until here */
 }

@@ -93,7 +93,8 @@ extern const char __stop_weir_libc[] __attribute__((weak, visibility("hidden")))
 static bool is_system(const char *path)
 {
         static const char *const names[] = { "libc.so", "ld-linux", "libm.so", "libgcc_s",
-                                             "libstdc++", "libc++", "libpthread", "linux-vdso" };
+                                             "libstdc++", "libc++", "libpthread", "linux-vdso",
+                                             "libasan", "libubsan" };
         const char              *name = strrchr(path, '/');
 
         name = name ? name + 1 : path;
@@ -156,6 +157,60 @@ bool weir__os_text_init(void)
         /* libc in the program's own text: nothing tells one from the other. */
         return weir__os_text_of((const void *)(uintptr_t)&weir__os_text_init) == OS_TEXT_RUNTIME &&
                weir__os_text_of((const void *)(uintptr_t)&getpid) == OS_TEXT_SYSTEM;
+}
+
+/* ---- memory of the program ---- */
+
+static struct tls {
+        uintptr_t below;                /* its distance from the thread control block */
+        size_t    size;
+} tls[256];                             /* whoever calls weir__os_globals, one at a time */
+static unsigned ntls;
+
+struct globals {
+        void (*locked)(void *arg);
+        void (*fn)(uintptr_t low, uintptr_t high, void *arg);
+        void  *arg;
+};
+
+static int visit_globals(struct dl_phdr_info *info, size_t size, void *arg)
+{
+        struct globals *g = arg;
+        uintptr_t       tcb = (uintptr_t)__builtin_thread_pointer(), block;
+
+        if (g->locked)
+                g->locked(g->arg);
+        g->locked = NULL;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+                const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+                uintptr_t         at = info->dlpi_addr + ph->p_vaddr;
+
+                if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W))
+                        g->fn(at, at + ph->p_memsz, g->arg);
+                if (ph->p_type != PT_TLS ||
+                    size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(void *))
+                        continue;
+                block = (uintptr_t)info->dlpi_tls_data;
+                /* A block further away is not part of the thread's own memory. */
+                if (block && block < tcb && tcb - block < 1 << 20 && ntls < COUNT(tls))
+                        tls[ntls++] = (struct tls){ tcb - block, ph->p_memsz };
+        }
+        return 0;
+}
+
+void weir__os_globals(void (*locked)(void *arg), void (*fn)(uintptr_t low, uintptr_t high, void *arg),
+                      void *arg)
+{
+        struct globals g = { locked, fn, arg };
+
+        ntls = 0;
+        (void)dl_iterate_phdr(visit_globals, &g);
+}
+
+void weir__os_tls(uintptr_t tcb, void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg)
+{
+        for (unsigned i = 0; i < ntls; i++)
+                fn(tcb - tls[i].below, tcb - tls[i].below + tls[i].size, arg);
 }
 
 /* ---- symbol tables on disk ---- */

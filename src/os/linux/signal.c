@@ -2,6 +2,7 @@
 #include "os/os.h"
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* A frame with AVX-512 state takes 3.3 KiB, and the handlers print dumps. */
@@ -41,6 +42,18 @@ int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *),
         sa.sa_sigaction = fn;
         sigemptyset(&sa.sa_mask);
         return sigaction(sig, &sa, ret_old) < 0 ? -weir__os_errno_get() : 0;
+}
+
+void weir__os_signal_frame(const void *ucontext, struct os_frame *ret)
+{
+        const ucontext_t *uc = ucontext;
+        uintptr_t         low = (uintptr_t)uc, alt = (uintptr_t)uc->uc_stack.ss_sp;
+
+        *ret = (struct os_frame){ .low = low };
+        if (uc->uc_stack.ss_flags & SS_DISABLE || low < alt || low >= alt + uc->uc_stack.ss_size)
+                return;
+        ret->alt_low = alt;
+        ret->alt_high = ret->high = alt + uc->uc_stack.ss_size;
 }
 
 void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct sigaction *old)

@@ -2,6 +2,7 @@
 #include "os/os.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -80,15 +81,42 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
         return -r;
 }
 
+static int quiet[8];                    /* atomic: the threads of weir__os_thread_start_quiet */
+
+struct quiet_start {
+        void (*fn)(void *);
+        void *arg;
+};
+
+static void quiet_main(void *p)
+{
+        struct quiet_start s = *(struct quiet_start *)p;
+        int                tid = weir__os_thread_id(), none;
+        size_t             i = 0;
+
+        free(p);
+        for (none = 0; i < COUNT(quiet) && !cas_seq(&quiet[i], &none, tid); i++)
+                none = 0;
+        s.fn(s.arg);
+        if (i < COUNT(quiet))
+                store_seq(&quiet[i], 0);
+}
+
 int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size)
 {
+        struct quiet_start *s = malloc(sizeof *s);
         sigset_t all, before;
         int      keep = weir__os_errno_get(), r;
 
         sigfillset(&all);
+        if (!s)
+                return -ENOMEM;
+        *s = (struct quiet_start){ fn, arg };
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = weir__os_thread_start(fn, arg, stack_size);
+        r = weir__os_thread_start(quiet_main, s, stack_size);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r < 0)
+                free(s);
         weir__os_errno_set(keep);
         return r;
 }
@@ -173,6 +201,112 @@ int64_t weir__os_thread_cpu(int tid)
         if (clock_gettime((clockid_t)((~(unsigned)tid << 3) | 6), &ts))
                 return -1;
         return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void weir__os_threads(void (*fn)(int tid, void *arg), void *arg)
+{
+        char buf[4096] __attribute__((aligned(16)));
+        int  fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        long n;
+
+        if (fd < 0)
+                return;
+        while ((n = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0)
+                for (long at = 0; at < n;) {
+                        const struct {
+                                uint64_t ino;
+                                int64_t  off;
+                                uint16_t size;
+                                uint8_t  type;
+                                char     name[];
+                        } *e = (const void *)(buf + at);
+                        int tid = 0;
+
+                        for (const char *s = e->name; *s >= '0' && *s <= '9'; s++)
+                                tid = tid * 10 + (*s - '0');
+                        at += e->size;
+                        if (tid)
+                                fn(tid, arg);
+                }
+        close(fd);
+}
+
+/* What /proc tells of a thread, as a string; the number of bytes, 0: nothing. */
+static size_t task_file(int tid, const char *name, char *buf, size_t size)
+{
+        char    path[64];
+        ssize_t n = -1;
+        int     fd;
+
+        weir__fmt(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+                n = read(fd, buf, size - 1);
+                close(fd);
+        }
+        n = MAX(n, (ssize_t)0);
+        buf[n] = 0;
+        return (size_t)n;
+}
+
+static uint64_t hex(const char *s)
+{
+        uint64_t v = 0;
+
+        for (;; s++) {
+                if (*s >= '0' && *s <= '9')
+                        v = v * 16 + (uint64_t)(*s - '0');
+                else if (*s >= 'a' && *s <= 'f')
+                        v = v * 16 + (uint64_t)(*s - 'a' + 10);
+                else
+                        return v;
+        }
+}
+
+void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret)
+{
+        char  buf[4096];
+        char *at;
+
+        *ret = (struct os_thread_state){ 0 };
+        for (size_t i = 0; i < COUNT(quiet); i++)
+                ret->own |= load_relaxed(&quiet[i]) == tid;
+        if (!task_file(tid, "status", buf, sizeof buf)) {
+                ret->gone = true;
+                return;
+        }
+        at = strstr(buf, "SigBlk:\t");
+        ret->blocks_signal = at && hex(at + 8) >> (sig - 1) & 1;
+        if (!task_file(tid, "syscall", buf, sizeof buf) || !strncmp(buf, "running", 7))
+                return;
+        /* The number, six arguments or none, the stack pointer, the instruction. */
+        for (at = buf; at && (at = strstr(at, " 0x")); at += 3) {
+                char *next = strstr(at + 3, " 0x");
+
+                if (next && !strstr(next + 3, " 0x")) {
+                        ret->sp = hex(at + 3);
+                        return;
+                }
+        }
+}
+
+#pragma weak __libc_stack_end
+extern void *__libc_stack_end;
+
+uintptr_t weir__os_stack_end(uintptr_t sp, int tid, uintptr_t tcb)
+{
+        enum { THREAD_SIZE = 0x900, FAR = 8 << 20 };    /* glibc's struct pthread */
+        uintptr_t end;
+        char      c;
+
+        if (tid == getpid() && &__libc_stack_end)
+                return (uintptr_t)__libc_stack_end;
+        if (tcb > sp)
+                return tcb + THREAD_SIZE;
+        for (end = ALIGN_UP(sp + 1, (uintptr_t)OS_PAGE); end - sp < FAR; end += OS_PAGE)
+                if (!weir__os_peek(&c, (const void *)end, 1))
+                        break;
+        return end;
 }
 
 int weir__os_thread_signal(int tid, int sig)

@@ -1,0 +1,38 @@
+/* Stopping the world, for the collector. */
+#ifndef WEIR_SCHED_WORLD_H
+#define WEIR_SCHED_WORLD_H
+
+#include "sched/g.h"
+
+/* What a stopped thread holds that may be a pointer: memory, lowest address first. */
+struct world_range {
+        uintptr_t low, high;
+};
+
+/* Stops all threads that may run code of the program. On return none does, and none runs in the
+ * runtime but the monitor, the threads that look at the poller, and those of the allocator: no lock
+ * of the memory, no processor's queue is held or half changed. Takes 10 to 100 us.
+ *
+ * Another stop under way is waited for, during which the caller counts as stopped.
+ * From: a goroutine, in the runtime, holding no lock of it. Parks: no. */
+void weir__world_stop(void);
+void weir__world_start(void);
+
+/* Stops here if the world is to be stopped. For loops of the runtime that last: between two of their
+ * steps. From: a thread with a processor, holding no lock. */
+void weir__world_poll(void);
+
+/* With the world stopped: calls fn for each range of memory that a thread of the process uses as its
+ * stack, for its registers and its thread-local variables, and that a goroutine has as its stack. */
+void weir__world_each(void (*fn)(struct world_range r, void *arg), void *arg);
+
+/* How long stops took until all stood, and which threads could not be stopped; for the trace. */
+struct world_stats {
+        int64_t  stop_ns;               /* the last one */
+        uint32_t threads;               /* of the process, then */
+        uint32_t unstopped;             /* of them, that block the signal; their stacks were read as
+                                         * they were */
+};
+extern struct world_stats weir__world_stats;
+
+#endif
