@@ -11,6 +11,7 @@
 #include <weir/chan.h>
 #include <weir/sync.h>
 #include <weir/mem.h>
+#include <weir/gc.h>
 #include <weir/net.h>
 #include <weir/metric.h>
 

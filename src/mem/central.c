@@ -27,6 +27,7 @@
 #include "mem/heap.h"
 
 struct central weir__central[KINDS][CLASSES];
+uint32_t       weir__heap_epoch;
 
 bool weir__central_init(void)
 {
@@ -54,21 +55,40 @@ static void list_add(struct central *c, struct span *s)
         if (c->list)
                 c->list->prev = s;
         c->list = s;
-        s->listed = 1;
+        s->listed = LIST_PARTIAL;
         c->partial++;
+}
+
+static void full_add(struct central *c, struct span *s)
+{
+        check(!s->listed);
+        s->next = NULL;
+        s->prev = c->full_last;
+        if (c->full_last)
+                c->full_last->next = s;
+        else
+                c->full = s;
+        c->full_last = s;
+        s->listed = LIST_FULL;
 }
 
 static void list_remove(struct central *c, struct span *s)
 {
+        bool full = s->listed == LIST_FULL;
+
         check(s->listed);
         if (s->prev)
                 s->prev->next = s->next;
+        else if (full)
+                c->full = s->next;
         else
                 c->list = s->next;
         if (s->next)
                 s->next->prev = s->prev;
-        s->listed = 0;
-        c->partial--;
+        else if (full)
+                c->full_last = s->prev;
+        s->listed = LIST_NONE;
+        c->partial -= !full;
 }
 
 static void add_new(struct central *c, struct span *s)
@@ -262,13 +282,62 @@ void weir__central_drain(void)
 
 /* ---- spans of the collected kinds ---- */
 
+/* lock: central is held, and s is in no cache. */
+static uint32_t sweep(struct central *c, struct span *s)
+{
+        uint64_t *bits = span_free_bits(s), *marks = span_mark_bits(s), *scanned = span_scan_bits(s);
+        uint32_t  nfree = 0, freed;
+
+        for (unsigned i = 0; i < s->words; i++) {
+                unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
+                uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
+
+                store_relaxed(&bits[i], ~marks[i] & valid);
+                marks[i] = scanned[i] = 0;
+                nfree += popcount(bits[i]);
+        }
+        freed = nfree - s->nfree;
+        c->nfree += freed;
+        s->nfree = nfree;
+        s->hint = 0;
+        s->epoch = weir__heap_epoch;
+        list_remove(c, s);
+        if (nfree)
+                list_add(c, s);
+        else
+                full_add(c, s);
+        fetch_add_relaxed(&weir__swept, freed);
+        fetch_add_relaxed(&weir__swept_bytes, freed * s->size);
+        return freed;
+}
+
+/* A span with free objects, found by sweeping some if need be. lock: central is held. */
+static struct span *pick(struct central *c)
+{
+        enum { TRIES = 64 };
+        struct span *s;
+
+        while ((s = c->list)) {
+                if (s->epoch != weir__heap_epoch)
+                        sweep(c, s);
+                if (s->nfree)
+                        return s;
+        }
+        for (int i = 0; i < TRIES && (s = c->full) && s->epoch != weir__heap_epoch; i++) {
+                sweep(c, s);
+                if (s->nfree)
+                        return s;
+        }
+        return NULL;
+}
+
 struct span *weir__central_take_span(unsigned kind, unsigned class)
 {
         struct central *c = &weir__central[kind][class];
         struct span    *s;
 
         weir__mem_lock(&c->lock);
-        s = c->list;
+        s = pick(c);
         if (!s) {
                 weir__mem_unlock(&c->lock);
                 s = weir__span_new(kind, class);
@@ -276,7 +345,7 @@ struct span *weir__central_take_span(unsigned kind, unsigned class)
                 if (s)
                         add_new(c, s);
                 else
-                        s = c->list;
+                        s = pick(c);
         }
         if (s) {
                 list_remove(c, s);
@@ -303,40 +372,28 @@ void weir__central_give_span(struct span *s)
         c->nfree += nfree;
         if (nfree)
                 list_add(c, s);
+        else
+                full_add(c, s);
         weir__mem_unlock(&c->lock);
 }
 
 size_t weir__central_sweep(struct span *s)
 {
         struct central *c = &weir__central[s->kind][s->class];
-        uint64_t       *bits = span_free_bits(s), *marks = span_mark_bits(s);
-        uint32_t        nfree = 0, before;
+        uint32_t        freed;
+        bool            empty;
 
         weir__mem_lock(&c->lock);
-        before = s->nfree;
-        if (s->cached) {
+        if (s->cached || s->loose || s->epoch == weir__heap_epoch) {
                 weir__mem_unlock(&c->lock);
                 return 0;
         }
-        for (unsigned i = 0; i < s->words; i++) {
-                unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
-                uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
-
-                bits[i] = ~marks[i] & valid;
-                marks[i] = 0;
-                nfree += popcount(bits[i]);
-        }
-        s->nfree = nfree;
-        s->hint = 0;
-        c->nfree += nfree - before;
-        if (nfree && !s->listed)
-                list_add(c, s);
-        else if (!nfree && s->listed)
-                list_remove(c, s);
-        if (nfree == s->objects)
+        freed = sweep(c, s);
+        empty = s->nfree == s->objects;
+        if (empty)
                 retire(c, s);
         weir__mem_unlock(&c->lock);
-        if (nfree == s->objects)
+        if (empty)
                 weir__span_release(s);
-        return nfree - before;
+        return freed;
 }

@@ -62,10 +62,10 @@ static void check_span(struct span *s, void *arg)
         if (nfree != s->nfree)
                 weir__throw("the span at %p says %u free, its bits %u", (void *)s->start, s->nfree,
                             nfree);
-        if (s->listed != (nfree != 0))
+        if ((s->listed == LIST_PARTIAL) != (nfree != 0))
                 weir__throw("the span at %p with %u free objects is %slisted", (void *)s->start,
                             nfree, s->listed ? "" : "not ");
-        w->partial[s->kind][s->class] += s->listed;
+        w->partial[s->kind][s->class] += s->listed == LIST_PARTIAL;
 }
 
 static void check_central(const struct walk *w, unsigned kind, unsigned class)
@@ -84,7 +84,7 @@ static void check_central(const struct walk *w, unsigned kind, unsigned class)
                             (unsigned long long)w->nfree[kind][class],
                             (unsigned long long)(c->grown - c->returned));
         for (struct span *s = c->list, *prev = NULL; s; prev = s, s = s->next, listed++)
-                if (s->prev != prev || !s->listed || s->class != class || s->kind != kind)
+                if (s->prev != prev || s->listed != LIST_PARTIAL || s->class != class || s->kind != kind)
                         weir__throw("class %u of kind %u: its list is broken at %p", class, kind,
                                     (void *)s);
         if (listed != c->partial)

@@ -97,18 +97,23 @@ struct span {
         uint8_t      kind;              /* const while used */
         uint8_t      state;             /* atomic */
         uint8_t      words;             /* const: of each bitmap */
-        uint8_t      listed;            /* lock: central; on the partial list */
+        uint8_t      listed;            /* lock: central; enum span_list */
         uint8_t      cached;            /* lock: central; held by a cache */
         uint8_t      loose;             /* lock: central; small: not counted by its list yet or
                                          * any more */
         uint8_t      guarded;           /* const while used; harden: the last page is a guard */
         uint8_t      sampled;           /* const while used: its free is reported */
         struct span *next, *prev;       /* lock: central; of an unused struct: lock: heap */
+        uint32_t     epoch;             /* lock: central, large: the sweeper; see weir__heap_epoch */
+        uint32_t     grey;              /* atomic: it stands in a marker's queue (mark.c) */
+        struct span *grey_next;         /* the marker's whose queue it is in */
+        uint16_t    *types;             /* const; typed: what each object is */
         size_t       asked;             /* large: bytes requested, for the reports; atomic */
-        uint64_t     bits[];            /* free, then mark (the collector's) */
+        uint64_t     bits[];            /* free, mark, scanned (mark.c); then types */
 };
 
 enum { SPAN_NONE, SPAN_USED };
+enum span_list { LIST_NONE, LIST_PARTIAL, LIST_FULL };
 
 static inline uint64_t *span_free_bits(struct span *s)
 {
@@ -118,6 +123,11 @@ static inline uint64_t *span_free_bits(struct span *s)
 static inline uint64_t *span_mark_bits(struct span *s)
 {
         return s->bits + s->words;
+}
+
+static inline uint64_t *span_scan_bits(struct span *s)
+{
+        return s->bits + 2 * s->words;
 }
 
 static inline uint32_t span_index(const struct span *s, uintptr_t addr)
@@ -233,6 +243,8 @@ struct central {
         uint64_t     returned;          /* lock: own; spans given to the page heap, ever */
         void       **transfer;          /* lock: own; whole batches on their way between caches */
         struct span *list;              /* lock: own; spans with free objects that no cache holds */
+        struct span *full, *full_last;  /* lock: own; collected kinds: those without; not yet swept
+                                         * ones first */
 } __attribute__((aligned(CACHE_LINE)));
 extern struct central weir__central[KINDS][CLASSES];
 
@@ -250,8 +262,12 @@ void weir__central_drain(void);
 struct span *weir__central_take_span(unsigned kind, unsigned class);
 void         weir__central_give_span(struct span *s);
 
-/* Makes free what is not marked, and the marks clear. Answers how many objects became free. A span
- * that a cache holds is left alone. */
+/* Counts the sweeps of the heap. A span of a collected kind whose own number is an older one has marks
+ * that were not made use of yet: what is not marked there is free. Raised with the world stopped. */
+extern uint32_t weir__heap_epoch;
+
+/* Makes free what is not marked, and the marks clear, if that was not done since the last marking.
+ * Answers how many objects became free. A span that a cache holds is left alone. */
 size_t weir__central_sweep(struct span *s);
 
 /* ---- caches: cache.c ---- */
@@ -268,6 +284,7 @@ struct bin {
 /* A stretch of free zeroed slots of one collected class. */
 struct run {
         char        *next, *end;        /* only the owner */
+        uint16_t    *types;             /* only the owner: of next; typed only */
         struct span *span;              /* held by this cache; NULL: none */
         uint32_t     at;                /* the object to look for free ones from */
 };

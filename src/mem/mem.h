@@ -55,6 +55,67 @@ enum mem_kind {
  * interrupted by a switch to another goroutine (weir__mem_interrupted). */
 void *weir__mem_alloc(enum mem_kind kind, size_t size);
 
+/* The same for a typed object whose type has been told by weir__mem_type. */
+void *weir__mem_alloc_typed(uint16_t type, size_t size);
+
+/* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. */
+struct mem_type {
+        uint32_t        size;
+        uint32_t        n;
+        const uint32_t *at;
+};
+void weir__mem_type(uint16_t number, const struct mem_type *type);
+
+/* How many bytes were handed to caches since the collector last set it to 0, and at how many it wants
+ * to hear: then weir__mem_wanted becomes 1. */
+extern uint64_t weir__mem_grown, weir__mem_trigger;     /* atomic */
+extern uint32_t weir__mem_wanted;                       /* atomic */
+
+/* With the world stopped: takes back what the threads hold for objects of collected kinds. */
+void weir__mem_flush_all(void);
+
+/* With the world stopped, marking ended and nothing left to be swept: from here on what is not marked
+ * is free. */
+void weir__mem_flip(void);
+
+/* Sweeps the next spans from *page on, 0 at first, and adds how many objects became free. Answers 0
+ * when all are swept. From: one thread at a time. */
+size_t weir__mem_sweep_some(size_t *page, size_t *ret_freed);
+
+/* ---- marking: mark.c ---- */
+
+/* One of those that mark at the same time. */
+struct marker {
+        struct span *first, *last;      /* only its own: spans with objects to be scanned */
+        uint32_t     count;             /* only its own: of them */
+        uint32_t     peak;              /* only its own: the most there were */
+        uint64_t     objects, bytes;    /* only its own: marked */
+        uint64_t     words;             /* only its own: looked at */
+};
+
+/* Marks what a word of [low, high), aligned to 8, points to or into. */
+void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high);
+
+/* Marks what p points to or into. */
+void weir__mark_pointer(struct marker *m, const void *p);
+
+/* Marks what the object at p, its start, points to; not the object. */
+void weir__mark_inside(struct marker *m, const void *p);
+
+/* The same for all that malloc has handed out. With the world stopped. */
+void weir__mark_malloc(struct marker *m);
+
+/* Marks what is reachable from what is marked, until there is nothing more to do for anybody: all
+ * `markers` call this with their own, and return together. */
+void weir__mark_begin(uint32_t markers);
+void weir__mark_drain(struct marker *m);
+
+/* Whether p points to or into an object that is marked. */
+bool weir__mark_is(const void *p);
+
+/* The used object of a collected kind that p points to or into. */
+bool weir__mem_find(const void *p, uintptr_t *ret_start, size_t *ret_size);
+
 /* Marks the object that p points to or into. True: it was not marked before. False also for what
  * is no pointer into a used object of a collected kind. From: any thread. */
 bool weir__mem_mark(const void *p);
@@ -70,8 +131,25 @@ extern bool weir__run_marks;
  * belong to threads: then it must not be taken off its thread. From: a handler on that thread. */
 bool weir__mem_interrupted(const void *pc);
 
-/* How many threads the allocator runs: those that give memory back. */
+/* How many threads the allocator and the collector run; and one or more of them more. */
+void weir__mem_threads_more(unsigned n);
 unsigned weir__mem_threads(void);
+
+/* Whether p is from malloc, and that is weir's. */
+bool weir__mem_own(const void *p);
+
+/* Calls fn for each object of weir__mem_new that is not in memory of weir's own. */
+void weir__mem_each_foreign(void (*fn)(void *p, size_t size, void *arg), void *arg);
+
+/* What weir_mem_read tells of the collector, written by it. */
+struct mem_gc {
+        int      percent;               /* const after start: of weir_run's options; 0: none */
+        uint64_t live;                  /* atomic: bytes marked in the last cycle */
+        uint64_t next;                  /* atomic: bytes in use at which the next one begins */
+        uint64_t cycles, forced, pause_total, pause_last, pause_max;    /* atomic */
+};
+extern struct mem_gc weir__mem_gc;
+void weir__mem_gc_paused(int64_t ns);
 
 /* ---- hooks ---- */
 

@@ -22,6 +22,16 @@ enum { RUN_BYTES = 4096, TINY_BLOCK = 16 };
 
 bool     weir__run_marks;
 uint64_t weir__swept, weir__swept_bytes;
+uint64_t weir__mem_grown, weir__mem_trigger = 4 << 20;  /* the first, until the collector says */
+uint32_t weir__mem_wanted;
+
+/* Bytes handed to a cache; wakes the collector's interest when enough were. */
+static void note_growth(size_t bytes)
+{
+        if (unlikely(fetch_add_relaxed(&weir__mem_grown, bytes) + bytes >=
+                     load_relaxed(&weir__mem_trigger)))
+                store_relaxed(&weir__mem_wanted, 1);
+}
 
 static slowpath _Noreturn void exhausted(size_t size)
 {
@@ -36,6 +46,13 @@ static struct run *runs_of(struct cache *c)
                         exhausted((KINDS - 1) * sizeof *c->run);
         }
         return c->run[0];
+}
+
+/* New objects are black while marking is on: marked, and not to be scanned. */
+static void mark_new(struct span *s, unsigned word, uint64_t bits)
+{
+        fetch_or_relaxed(&span_mark_bits(s)[word], bits);
+        fetch_or_relaxed(&span_scan_bits(s)[word], bits);
 }
 
 /* The next stretch of free slots of the span from r->at on, at most most of them, or false. */
@@ -57,10 +74,11 @@ static bool find_run(struct run *r, uint32_t most)
                 taken = (n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << first;
                 bits[w] &= ~taken;
                 if (load_relaxed(&weir__run_marks))
-                        span_mark_bits(s)[w] |= taken;
+                        mark_new(s, w, taken);
                 r->at = w * 64 + first + n;
                 r->next = (char *)span_object(s, w * 64 + first);
                 r->end = r->next + n * s->size;
+                r->types = s->types ? s->types + w * 64 + first : NULL;
                 return true;
         }
         return false;
@@ -82,6 +100,7 @@ static noinline void *run_refill(struct cache *c, unsigned kind, unsigned class)
                         exhausted(size);
         }
         memset(r->next, 0, (size_t)(r->end - r->next));
+        note_growth((size_t)(r->end - r->next));
         owner_add(&c->collected, (size_t)(r->end - r->next) / size);
         owner_add(&c->collected_bytes, (size_t)(r->end - r->next));
         p = r->next;
@@ -100,7 +119,8 @@ static slowpath void *alloc_large(struct cache *c, unsigned kind, size_t size)
         if (!zero)
                 memset((void *)s->start, 0, size);
         if (load_relaxed(&weir__run_marks))
-                span_mark_bits(s)[0] = 1;
+                mark_new(s, 0, 1);
+        note_growth(span_bytes(s));
         owner_add(&c->collected, 1);
         owner_add(&c->collected_bytes, span_bytes(s));
         return (void *)s->start;
@@ -148,6 +168,33 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size)
         return p;
 }
 
+void *weir__mem_alloc_typed(uint16_t type, size_t size)
+{
+        struct cache *c = weir__cache_own;
+        struct run   *r;
+        char         *p;
+
+        if (unlikely(size > SMALL_MAX)) {
+                p = weir__mem_alloc(MEM_TYPED, size);
+                weir__span_of((uintptr_t)p)->types[0] = type;
+                return p;
+        }
+        if (unlikely(!c || !c->run)) {
+                c = weir__cache_get();
+                if (c == &weir__cache_closed)
+                        exhausted(size);
+                runs_of(c);
+        }
+        r = &c->run[MEM_TYPED - 1][class_of_size(size)];
+        p = r->next;
+        if (unlikely(p == r->end))
+                p = run_refill(c, MEM_TYPED, class_of_size(size));
+        else
+                r->next = p + r->span->size;
+        *r->types++ = type;
+        return p;
+}
+
 void weir__run_flush(struct cache *c)
 {
         c->tiny = c->tiny_end = NULL;
@@ -165,42 +212,63 @@ void weir__run_flush(struct cache *c)
                         for (; n; n--, i++) {
                                 span_free_bits(r->span)[i / 64] |= UINT64_C(1) << (i % 64);
                                 span_mark_bits(r->span)[i / 64] &= ~(UINT64_C(1) << (i % 64));
+                                span_scan_bits(r->span)[i / 64] &= ~(UINT64_C(1) << (i % 64));
                         }
                         weir__central_give_span(r->span);
                         *r = (struct run){ 0 };
                 }
 }
 
+void weir__mem_flush_all(void)
+{
+        for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
+                weir__run_flush(c);
+}
+
 /* ---- sweep ---- */
+
+void weir__mem_flip(void)
+{
+        store_relaxed(&weir__heap_epoch, weir__heap_epoch + 1);
+}
 
 /* Answers how many objects of the span became free. */
 static size_t sweep_one(struct span *s)
 {
-        size_t size = s->size, freed = 1;
-
-        if (s->class) {
-                freed = weir__central_sweep(s);
-        } else if (span_mark_bits(s)[0]) {
-                span_mark_bits(s)[0] = 0;
-                freed = 0;
-        } else {
-                weir__span_release(s);
+        if (s->class)
+                return weir__central_sweep(s);
+        if (s->epoch == weir__heap_epoch)
+                return 0;
+        if (span_mark_bits(s)[0]) {
+                s->epoch = weir__heap_epoch;
+                span_mark_bits(s)[0] = span_scan_bits(s)[0] = 0;
+                return 0;
         }
-        fetch_add_relaxed(&weir__swept_bytes, freed * size);
-        return freed;
+        fetch_add_relaxed(&weir__swept, 1);
+        fetch_add_relaxed(&weir__swept_bytes, s->size);
+        weir__span_release(s);
+        return 1;
+}
+
+size_t weir__mem_sweep_some(size_t *page, size_t *ret_freed)
+{
+        struct span *list[64];
+        size_t       n = weir__span_list(page, list, COUNT(list));
+
+        for (size_t i = 0; i < n; i++)
+                *ret_freed += sweep_one(list[i]);
+        return n;
 }
 
 size_t weir__mem_sweep(void)
 {
-        struct span *list[128];
-        size_t       freed = 0, page = 0, n;
+        size_t freed = 0, page = 0;
 
         if (weir__cache_own)
                 weir__run_flush(weir__cache_own);
-        while ((n = weir__span_list(&page, list, COUNT(list))))
-                for (size_t i = 0; i < n; i++)
-                        freed += sweep_one(list[i]);
-        fetch_add_relaxed(&weir__swept, freed);
+        weir__mem_flip();
+        while (weir__mem_sweep_some(&page, &freed))
+                ;
         weir__mem_check_maybe();
         return freed;
 }

@@ -34,9 +34,16 @@ enum {
 enum { NONE, STARTING, ASLEEP, WATCHING };
 static uint32_t state;                          /* atomic; the futex */
 
+static unsigned more_threads;                   /* atomic */
+
+void weir__mem_threads_more(unsigned n)
+{
+        fetch_add_seq(&more_threads, n);
+}
+
 unsigned weir__mem_threads(void)
 {
-        return load_acquire(&state) != NONE;
+        return (load_acquire(&state) != NONE) + load_seq(&more_threads);
 }
 
 /* One step; answers the pages returned. */

@@ -9,8 +9,8 @@
 #include "mem/heap.h"
 #include "os/os.h"
 
-/* Unused structs, by the words of their bitmaps: 1, 2, 4, 8, 16. */
-static struct span *unused[5];          /* lock: heap */
+/* Unused structs, with types or without, by the words of their bitmaps: 1, 2, 4, 8, 16. */
+static struct span *unused[2][5];       /* lock: heap */
 
 static unsigned pool_of(unsigned objects)
 {
@@ -22,19 +22,31 @@ static unsigned pool_of(unsigned objects)
 }
 
 /* lock: heap is held. */
-static struct span *span_get(unsigned objects)
+static struct span *span_get(unsigned objects, bool typed)
 {
-        unsigned     i = pool_of(objects);
-        struct span *s = unused[i];
+        unsigned     i = pool_of(objects), words = 1u << i;
+        struct span *s = unused[typed][i];
 
         if (s) {
-                unused[i] = s->next;
+                unused[typed][i] = s->next;
                 return s;
         }
-        s = weir__fixed_alloc(sizeof *s + 2 * sizeof(uint64_t) * (1u << i));
-        if (s)
-                s->words = (uint8_t)(1u << i);
+        s = weir__fixed_alloc(sizeof *s + (3 * sizeof(uint64_t) + typed * 64 * sizeof(uint16_t)) *
+                                                  words);
+        if (s) {
+                s->words = (uint8_t)words;
+                s->types = typed ? (uint16_t *)(s->bits + 3 * words) : NULL;
+        }
         return s;
+}
+
+/* lock: heap is held. */
+static void span_put(struct span *s)
+{
+        struct span **list = &unused[s->types != NULL][pool_of(s->words * 64u)];
+
+        s->next = *list;
+        *list = s;
 }
 
 static void map_pages(struct span *s, size_t first, size_t n)
@@ -66,12 +78,16 @@ static void span_init(struct span *s, size_t page, size_t pages, unsigned kind, 
                 s->magic = 0;
         }
         s->nfree = s->objects;
+        s->epoch = load_relaxed(&weir__heap_epoch);
         for (unsigned i = 0; i < s->words; i++) {
                 unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
 
                 span_free_bits(s)[i] = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
                 span_mark_bits(s)[i] = 0;
+                span_scan_bits(s)[i] = 0;
         }
+        if (s->types)
+                memset(s->types, 0, s->objects * sizeof *s->types);
         store_relaxed(&s->state, SPAN_USED);
         map_pages(s, 0, pages);
         if (class && kind == MEM_MANUAL)
@@ -86,13 +102,12 @@ static struct span *span_make(unsigned kind, unsigned class, size_t pages, size_
         ptrdiff_t    page;
 
         weir__mem_lock(&weir__heap_lock);
-        s = span_get(class ? weir__class[class].objects : 1);
+        s = span_get(class ? weir__class[class].objects : 1, kind == MEM_TYPED);
         page = s ? weir__page_alloc(pages, align, ret_zero) : -1;
         if (page >= 0) {
                 span_init(s, (size_t)page, pages, kind, class);
         } else if (s) {
-                s->next = unused[pool_of(s->words * 64u)];
-                unused[pool_of(s->words * 64u)] = s;
+                span_put(s);
                 s = NULL;
         }
         weir__mem_unlock(&weir__heap_lock);
@@ -136,8 +151,7 @@ void weir__span_release(struct span *s)
                         store_relaxed(&weir__heap.class_of[page + i], 0);
         store_relaxed(&s->state, SPAN_NONE);
         weir__page_free(page, s->pages);
-        s->next = unused[pool_of(s->words * 64u)];
-        unused[pool_of(s->words * 64u)] = s;
+        span_put(s);
         weir__mem_unlock(&weir__heap_lock);
         weir__scavenge_wake();
 }

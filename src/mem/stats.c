@@ -12,6 +12,17 @@
 #include "os/os.h"
 #include <weir/mem.h>
 
+struct mem_gc weir__mem_gc;
+
+void weir__mem_gc_paused(int64_t ns)
+{
+        fetch_add_relaxed(&weir__mem_gc.cycles, 1);
+        fetch_add_relaxed(&weir__mem_gc.pause_total, (uint64_t)ns);
+        store_relaxed(&weir__mem_gc.pause_last, (uint64_t)ns);
+        if ((uint64_t)ns > load_relaxed(&weir__mem_gc.pause_max))
+                store_relaxed(&weir__mem_gc.pause_max, (uint64_t)ns);
+}
+
 struct sums {
         uint64_t mallocs, frees, bytes, collected, cached_bytes;
         uint64_t cached[CLASSES];
@@ -64,9 +75,13 @@ static void read_rest(weir_mem_stats *s)
         s->total_alloc = t.bytes;
         s->frees = t.frees + load_relaxed(&weir__swept);
         s->heap_objects = t.collected - MIN(t.collected, load_relaxed(&weir__swept));
-        for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
-                s->heap_live += load_relaxed(&c->collected_bytes);
-        s->heap_live -= MIN(s->heap_live, load_relaxed(&weir__swept_bytes));
+        s->heap_live = load_relaxed(&weir__mem_gc.live) + load_relaxed(&weir__mem_grown);
+        s->gc_cycles = load_relaxed(&weir__mem_gc.cycles);
+        s->gc_forced = load_relaxed(&weir__mem_gc.forced);
+        s->gc_pause_total_ns = load_relaxed(&weir__mem_gc.pause_total);
+        s->gc_pause_last_ns = load_relaxed(&weir__mem_gc.pause_last);
+        s->gc_pause_max_ns = load_relaxed(&weir__mem_gc.pause_max);
+        s->gc_next = load_relaxed(&weir__mem_gc.next);
         s->stacks_sys = weir__gauge_read(GAUGE_stacks_sys);
         s->metadata_sys = weir__fixed_bytes();
 }

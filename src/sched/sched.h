@@ -7,6 +7,7 @@
 #include "sched/g.h"
 #include "sched/m.h"
 #include "sched/p.h"
+#include "sched/world.h"
 
 struct weir_panic_info;
 

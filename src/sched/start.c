@@ -6,6 +6,7 @@
  * Order   root_result is written before the release of root_done and read after its acquire. */
 #include "sched/state.h"
 #include <stdlib.h>
+#include "mem/mem.h"
 #include <weir/mem.h>
 #include <weir/run.h>
 
@@ -118,6 +119,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__debug_read();
         weir__order_init();
         sched.stack_class = class;
+        weir__mem_gc.percent = opt ? opt->gc_percent : 0;
         if (opt && opt->memory_limit)
                 (void)weir_memory_limit(opt->memory_limit);
         inittrace("environment read");

@@ -1,0 +1,208 @@
+/* weir/gc.h: collected memory.
+ *
+ * Memory from here is freed when nothing points to it any more. Plain C is enough: a pointer counts
+ * wherever it stands, in a local variable, a register, a global or thread-local variable, in memory
+ * from malloc, on the stack of any goroutine or thread, or in another collected object; to the start
+ * of an object, into it, or one past its end. It must be stored as it is, aligned to 8 bytes.
+ *
+ * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers.
+ *
+ * Example (run):
+ *
+ *         #include <weir.h>
+ *
+ *         typedef struct node {
+ *                 struct node *left, *right;
+ *                 int          key;
+ *         } node;
+ *
+ *         WEIR_TYPE(node, left, right);
+ *
+ *         static node *grow(int depth)
+ *         {
+ *                 node *n = weir_new(node);
+ *
+ *                 if (depth > 0) {
+ *                         weir_set(n->left, grow(depth - 1));
+ *                         weir_set(n->right, grow(depth - 1));
+ *                 }
+ *                 return n;
+ *         }
+ *
+ *         WEIR_MAIN(argc, argv)
+ *         {
+ *                 for (int i = 0; i < 1000; i++)
+ *                         grow(10);
+ *                 return 0;
+ *         }
+ *
+ * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
+ * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
+ *
+ * What is not looked at: memory from mmap, unless weir_gc_root_add names it; memory of another
+ * allocator. In a program that has malloc from elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what
+ * malloc handed out is not looked at either, so there nothing is collected, and weir_gc_run does
+ * nothing; WEIR_DEBUG=gcforeign=1 collects nevertheless. */
+#ifndef WEIR_GC_H
+#define WEIR_GC_H
+
+#include <stddef.h>
+#include <weir/base.h>
+
+WEIR_DECLS_BEGIN
+
+/* Pointers side by side in a type: where the first one is, in bytes, and how many. */
+typedef struct weir_ptrs {
+        uint32_t offset, count;
+} weir_ptrs;
+
+/* What the collector knows of a type. Made by WEIR_TYPE. */
+typedef struct weir_type {
+        const char      *name;
+        size_t           size;
+        size_t           nptrs;
+        const weir_ptrs *ptrs;
+        uint64_t         reserved[2];
+} weir_type;
+
+/* n objects of type t side by side, zeroed, aligned to 16 bytes, or to their size where that is
+ * smaller. NULL for t: n bytes of any content, all of which may be pointers. For n of 0 an address
+ * that holds nothing.
+ *
+ * Fails: never; without memory the program ends with a report.  Parks: no; but a collection may run.
+ * From: goroutine.
+ * Panics: n objects do not fit into the address space; t has a field that is not aligned to 8 bytes,
+ * overlaps another or lies outside. */
+WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
+
+/* Stores value in *slot, a pointer field of a collected object. What weir_set calls.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+static inline void weir_gc_write(void *slot, const void *value)
+{
+        __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
+}
+
+/* Collects now: a whole cycle, finished on return. What died is free afterwards; finalizers of what
+ * died run on a goroutine of their own, perhaps later.
+ *
+ * Stops the world. While another cycle is under way, waits for it and then runs one.
+ * From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API void weir_gc_run(void);
+
+/* Has fn(obj) called once nothing points to obj any more, obj being the address that the allocation
+ * returned. Inside of fn obj is whole, and may become reachable again; its next death is then not
+ * told unless this is called again. NULL for fn takes it back; a second call replaces the first.
+ *
+ * Of two objects with finalizers of which one points to the other, the pointing one is finalized
+ * first, the other one cycle later at the earliest. Objects of which each reaches the other are never
+ * finalized. None is when the program ends.
+ *
+ * fn runs on a goroutine that the runtime starts for it and may do what goroutines do; several may
+ * share one, so one that parks for long keeps others waiting.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: obj is not the start of a collected object. */
+WEIR_API void weir_gc_finalize(void *obj, void (*fn)(void *obj));
+
+/* Sets how much may be allocated before the next collection, in percent of what the last one found in
+ * use; negative: none. Returns what it was.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API int weir_gc_percent(int percent);
+
+/* Makes [addr, addr + size) memory in which pointers count: for what mmap handed out. Ranges may be
+ * added more than once; each removal takes one of the same addr and size away.
+ *
+ * Parks: no.  From: any thread.  Fails: -EINVAL (addr is not aligned to 8 bytes, or NULL), -ENOMEM,
+ * -ENOENT (there is no such range).  Panics: never. */
+WEIR_API int weir_gc_root_add(const void *addr, size_t size);
+WEIR_API int weir_gc_root_remove(const void *addr, size_t size);
+
+/* Keeps what obj points to or into from being collected until here, also where the compiler needs it
+ * no more. */
+static inline void weir_keep_alive(const void *obj)
+{
+        __asm__ volatile("" : : "r"(obj) : "memory");
+}
+
+/* ---- declarations ---- */
+
+/* A global variable that holds pointers. Globals are looked at anyway; this says so to the reader, and
+ * to a collector that is told to look at nothing else. */
+typedef struct weir_root {
+        void       *addr;
+        size_t      size;
+        const char *name;
+} weir_root;
+
+#define WEIR_CAT(a, b) WEIR_CAT_(a, b)
+
+#define WEIR_ROOT(var)                                                                  \
+        __attribute__((used, section("weir_roots")))                                    \
+        static const weir_root WEIR_CAT(weir_root_, var) = { &(var), sizeof(var), #var }
+
+/* WEIR_TYPE(T, fields...): the fields of the struct T that are pointers to collected memory, 1 to 32
+ * of them: a pointer, an array of pointers, a nested struct of nothing but pointers, or a pointer in
+ * one (inner.next). Others may not point to collected memory. T is a name of one word. */
+#define WEIR_TYPE(T, ...)                                                               \
+        static const weir_type WEIR_CAT(weir_type_, T) = {                              \
+                .name = #T, .size = sizeof(T), .nptrs = WEIR_NARG_(__VA_ARGS__),        \
+                .ptrs = (const weir_ptrs[]){                                            \
+                        WEIR_CAT(WEIR_PTRS_, WEIR_NARG_(__VA_ARGS__))(T, __VA_ARGS__)   \
+                } }
+
+/* No field of T points to collected memory. */
+#define WEIR_TYPE_PLAIN(T)                                                              \
+        static const weir_type WEIR_CAT(weir_type_, T) = { .name = #T, .size = sizeof(T) }
+
+#define weir_new(T)          ((T *)weir_gc_alloc(&WEIR_CAT(weir_type_, T), 1))
+#define weir_new_array(T, n) ((T *)weir_gc_alloc(&WEIR_CAT(weir_type_, T), (n)))
+#define weir_new_bytes(n)    weir_gc_alloc(NULL, (n))
+
+/* lvalue = value, where lvalue is a field declared to WEIR_TYPE. */
+#define weir_set(lvalue, value) \
+        ((void)sizeof((lvalue) = (value)), weir_gc_write(&(lvalue), (value)))
+
+#define WEIR_PTR_(T, f) { offsetof(T, f), sizeof(((T *)0)->f) / sizeof(void *) },
+#define WEIR_NARG_(...)                                                                     \
+        WEIR_NARG__(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, \
+                    16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define WEIR_NARG__(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, \
+                    A, B, C, D, E, F, N, ...) N
+#define WEIR_PTRS_1(T, a) WEIR_PTR_(T, a)
+#define WEIR_PTRS_2(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_1(T, __VA_ARGS__)
+#define WEIR_PTRS_3(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_2(T, __VA_ARGS__)
+#define WEIR_PTRS_4(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_3(T, __VA_ARGS__)
+#define WEIR_PTRS_5(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_4(T, __VA_ARGS__)
+#define WEIR_PTRS_6(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_5(T, __VA_ARGS__)
+#define WEIR_PTRS_7(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_6(T, __VA_ARGS__)
+#define WEIR_PTRS_8(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_7(T, __VA_ARGS__)
+#define WEIR_PTRS_9(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_8(T, __VA_ARGS__)
+#define WEIR_PTRS_10(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_9(T, __VA_ARGS__)
+#define WEIR_PTRS_11(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_10(T, __VA_ARGS__)
+#define WEIR_PTRS_12(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_11(T, __VA_ARGS__)
+#define WEIR_PTRS_13(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_12(T, __VA_ARGS__)
+#define WEIR_PTRS_14(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_13(T, __VA_ARGS__)
+#define WEIR_PTRS_15(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_14(T, __VA_ARGS__)
+#define WEIR_PTRS_16(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_15(T, __VA_ARGS__)
+#define WEIR_PTRS_17(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_16(T, __VA_ARGS__)
+#define WEIR_PTRS_18(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_17(T, __VA_ARGS__)
+#define WEIR_PTRS_19(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_18(T, __VA_ARGS__)
+#define WEIR_PTRS_20(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_19(T, __VA_ARGS__)
+#define WEIR_PTRS_21(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_20(T, __VA_ARGS__)
+#define WEIR_PTRS_22(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_21(T, __VA_ARGS__)
+#define WEIR_PTRS_23(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_22(T, __VA_ARGS__)
+#define WEIR_PTRS_24(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_23(T, __VA_ARGS__)
+#define WEIR_PTRS_25(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_24(T, __VA_ARGS__)
+#define WEIR_PTRS_26(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_25(T, __VA_ARGS__)
+#define WEIR_PTRS_27(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_26(T, __VA_ARGS__)
+#define WEIR_PTRS_28(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_27(T, __VA_ARGS__)
+#define WEIR_PTRS_29(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_28(T, __VA_ARGS__)
+#define WEIR_PTRS_30(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_29(T, __VA_ARGS__)
+#define WEIR_PTRS_31(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_30(T, __VA_ARGS__)
+#define WEIR_PTRS_32(T, a, ...) WEIR_PTR_(T, a) WEIR_PTRS_31(T, __VA_ARGS__)
+
+WEIR_DECLS_END
+
+#endif

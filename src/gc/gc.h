@@ -1,0 +1,39 @@
+/* What the files of src/gc share, and what the layers above may use. */
+#ifndef WEIR_GC_GC_H
+#define WEIR_GC_GC_H
+
+#include "mem/mem.h"
+#include "sched/sched.h"
+#include <weir/gc.h>
+
+/* ---- type.c ---- */
+
+/* The number of a declared type; panics where its fields make no sense. */
+uint16_t weir__gc_type(const weir_type *t);
+
+/* ---- final.c; with the world stopped ---- */
+
+/* Marks what objects with finalizers point to, and objects whose finalizer waits to run. */
+void weir__final_mark(struct marker *m);
+
+/* After the marking: queues the finalizers of what is not marked, and marks that. Answers how many. */
+size_t weir__final_queue(struct marker *m);
+
+/* With the world running: starts a goroutine for what was queued. */
+void weir__final_run(void);
+
+/* ---- root.c; with the world stopped ---- */
+
+/* Marks what the program holds outside of the collected heap. */
+void weir__roots_mark(struct marker *m);
+
+/* The globals of all loaded images, found while the loader cannot change them: calls stopped() as soon
+ * as it cannot. */
+void weir__roots_find(void (*stopped)(void));
+
+/* ---- cycle.c ---- */
+
+/* Runs a cycle when it is time for one. From: a goroutine, where it may be stopped. */
+void weir__gc_poll(void);
+
+#endif

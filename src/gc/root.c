@@ -1,0 +1,115 @@
+/* Roots: what the program holds outside of the collected heap.
+ *
+ * What    Globals of the program and of all loaded libraries, thread-local variables, stacks and
+ *         registers of all goroutines and threads (sched/world.c), blocks from malloc, objects that
+ *         the runtime made outside of malloc's reach, and ranges that the program named.
+ * Locks   roots: the named ranges. A thread that holds it is inside the runtime, so with the world
+ *         stopped nobody does.
+ * Order   The globals are listed with the loader's lock held, and in there the world is stopped: a
+ *         library cannot come between. After that the lock is free, and whoever waits for it stands.
+ * Not     Reading /proc/self/maps: it takes a millisecond in a large program, and shows memory of
+ *         which nobody knows what it is. */
+#include "gc/gc.h"
+#include "os/os.h"
+#include <errno.h>
+
+enum { GLOBALS = 2048 };
+
+struct range {
+        uintptr_t low, high;
+};
+
+static struct range  globals[GLOBALS];  /* whoever runs a cycle */
+static uint32_t      nglobals;
+
+static struct lock   lock = LOCK_INIT(roots);
+static struct range *named;             /* lock: roots */
+static uint32_t      nnamed, room;      /* lock: roots */
+
+static void (*when_stopped)(void);
+
+static void locked(void *arg)
+{
+        (void)arg;
+        when_stopped();
+}
+
+static void add_global(uintptr_t low, uintptr_t high, void *arg)
+{
+        (void)arg;
+        if (nglobals == GLOBALS)
+                weir__throw("more than %d writable segments of libraries", GLOBALS);
+        globals[nglobals++] = (struct range){ low, high };
+}
+
+void weir__roots_find(void (*stopped)(void))
+{
+        nglobals = 0;
+        when_stopped = stopped;
+        weir__os_globals(locked, add_global, NULL);
+}
+
+static void mark_range(struct world_range r, void *arg)
+{
+        weir__mark_range(arg, r.low, r.high);
+}
+
+static void mark_object(void *p, size_t size, void *arg)
+{
+        weir__mark_range(arg, (uintptr_t)p, (uintptr_t)p + size);
+}
+
+void weir__roots_mark(struct marker *m)
+{
+        for (uint32_t i = 0; i < nglobals; i++)
+                weir__mark_range(m, globals[i].low, globals[i].high);
+        for (uint32_t i = 0; i < nnamed; i++)
+                weir__mark_range(m, named[i].low, named[i].high);
+        weir__world_each(mark_range, m);
+        weir__mark_malloc(m);
+        weir__mem_each_foreign(mark_object, m);
+}
+
+int weir_gc_root_add(const void *addr, size_t size)
+{
+        uintptr_t low = (uintptr_t)addr;
+        int       r = 0;
+
+        if (!low || low % sizeof(void *) || size > UINTPTR_MAX - low)
+                return -EINVAL;
+        lock_take(&lock);
+        if (nnamed == room) {
+                uint32_t      n = room ? 2 * room : OS_PAGE / sizeof *named;
+                struct range *more = weir__os_map(n * sizeof *more);
+
+                if (more && named) {
+                        memcpy(more, named, nnamed * sizeof *more);
+                        weir__os_unmap(named, room * sizeof *named);
+                }
+                if (more) {
+                        named = more;
+                        room = n;
+                } else {
+                        r = -ENOMEM;
+                }
+        }
+        if (!r)
+                named[nnamed++] = (struct range){ low, low + size };
+        lock_drop(&lock);
+        return r;
+}
+
+int weir_gc_root_remove(const void *addr, size_t size)
+{
+        uintptr_t low = (uintptr_t)addr;
+        int       r = -ENOENT;
+
+        lock_take(&lock);
+        for (uint32_t i = 0; r && i < nnamed; i++)
+                if (named[i].low == low && named[i].high == low + size) {
+                        named[i] = named[--nnamed];
+                        r = 0;
+                }
+        lock_drop(&lock);
+        return r;
+}
