@@ -20,7 +20,7 @@
 #include <weir/run.h>
 #include <weir/time.h>
 
-enum { HEAP_MIN = 4 << 20, MARKERS_MAX = 16, PERCENT = 100, OFF = -1 };
+enum { HEAP_MIN = 4 << 20, PERCENT = 100, OFF = -1 };
 
 static struct {
         uint32_t busy;                  /* atomic: a cycle is under way */
@@ -32,7 +32,8 @@ static struct {
 } gc;
 
 static struct marker markers[MARKERS_MAX];
-static uint32_t      nmarkers = 1;      /* busy: threads that mark, the collecting one included */
+static uint32_t      nthreads = 1;      /* busy: threads that can mark, the collecting one included */
+static uint32_t      nmarkers;          /* busy: of them in this cycle, a power of two */
 static uint32_t      mark_turn;         /* atomic, futex: raised when the helpers are to mark */
 static uint32_t      marking;           /* atomic, futex: helpers that have not finished */
 static int64_t       stopped_at;        /* busy */
@@ -86,6 +87,8 @@ static void help(void *arg)
                         continue;
                 }
                 seen = turn;
+                if (m >= markers + load_acquire(&nmarkers))
+                        continue;
                 weir__mark_drain(m);
                 if (fetch_sub_seq(&marking, 1) == 1)
                         weir__os_futex_wake(&marking, 1);
@@ -96,11 +99,13 @@ static void start_helpers(void)
 {
         uint32_t want = MIN((uint32_t)weir_procs(0), (uint32_t)MARKERS_MAX);
 
-        while (nmarkers < want &&
-               weir__os_thread_start_quiet(help, &markers[nmarkers], 256 << 10) >= 0) {
-                nmarkers++;
+        while (nthreads < want &&
+               weir__os_thread_start_quiet(help, &markers[nthreads], 256 << 10) >= 0) {
+                nthreads++;
                 weir__mem_threads_more(1);
         }
+        for (nmarkers = 1; 2 * nmarkers <= MIN(nthreads, want);)
+                nmarkers *= 2;
 }
 
 /* ---- the steps ---- */
@@ -123,12 +128,13 @@ static void stop(void)
 static void mark(void)
 {
         memset(markers, 0, sizeof markers);
-        weir__mark_begin(nmarkers);
-        weir__roots_mark(&markers[0]);
-        weir__final_mark(&markers[0]);
+        if (!weir__mark_begin(markers, nmarkers))
+                weir__throw("no memory to begin a collection with");
         store_seq(&marking, nmarkers - 1);
         fetch_add_seq(&mark_turn, 1);
         weir__os_futex_wake(&mark_turn, INT32_MAX);
+        weir__roots_mark(&markers[0]);
+        weir__final_mark(&markers[0]);
         weir__mark_drain(&markers[0]);
         for (uint32_t left; (left = load_acquire(&marking)) != 0;)
                 weir__os_futex_wait(&marking, left, -1);
@@ -179,7 +185,7 @@ static void collect(const char *why)
         finals = weir__final_queue(&markers[0]);
         if (finals) {
                 /* They point to what is marked; only they themselves are new. */
-                weir__mark_begin(1);
+                (void)weir__mark_begin(markers, 1);
                 weir__mark_drain(&markers[0]);
         }
         marked = weir__os_now();

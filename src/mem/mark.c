@@ -8,14 +8,19 @@
  *         its objects are marked, and is then scanned in one pass over memory that lies together.
  *         There is no stack of objects: nothing can overflow and nothing is allocated, whatever the
  *         shape of the heap.
- * States  Of a span:    0  not queued: none of its objects is grey, or a marker is scanning it
- *                       1  queued: it stands in exactly one list
- *         0 -> 1 by who marked an object there, by exchange, who queues it; 1 -> 0 by who took it from
- *         the list, before it looks at the bits. An object is scanned by the marker that set its
- *         scanned bit.
- * Order   Who marks sets the bit and then looks at `grey`; who scans clears `grey` and then looks at
- *         the bits; both with locked instructions, so that one of the two sees the other.
- * Locks   shared.lock: spans that a marker with many left for one that has none.
+ *         Several markers share the heap by address: each owns every n-th quarter of a MiB, and it
+ *         alone touches the bits and the queue of spans that begin there. A pointer into another's part goes
+ *         to it by a box, 255 at a time. So marking needs no locked instruction: two markers that
+ *         set bits of the same words by locked ones spent half of their time on these lines.
+ * States  Of a span:    0  not queued: none of its objects is grey, or its owner is scanning it
+ *                       1  queued, in its owner's list
+ *         Of a box:     the sender's while full is 0; the owner's while it is not.
+ * Order   The sender fills a box and then stores its count (release); the owner reads the count
+ *         (acquire), then the words, and stores 0 (release) when it has them.
+ *         An idle marker raises `idle` under the lock. When all are, nobody sends, so whoever was last
+ *         looks at all boxes: full ones are for their owners to wake up and empty, else it is the end.
+ *         Who sends to an idle marker raises `turn` after the box.
+ * Locks   team.lock: who is idle.
  * One past the end
  *         A pointer to the end of an object keeps it: C makes such pointers. Plain objects are a byte
  *         longer than was asked for, so theirs lie inside. For others, a word that points to the start
@@ -23,21 +28,43 @@
  *         program says what they are.
  * Cost    See docs/design/collector.md.
  * Not     A stack of objects with a bit for "overflowed, look everywhere": the bit is this queue. A
- *         header word per object: it would break the alignment that C expects of a size. */
+ *         header word per object: it would break the alignment that C expects of a size. Stealing
+ *         between markers: then each bit is everybody's. */
 #include "mem/heap.h"
 #include "os/os.h"
 
-enum { TYPES = 1 << 16, SHARE = 16 };
+enum {
+        TYPES = 1 << 16,
+        OWN_SHIFT = 18,                 /* an owner's piece of the heap */
+        BOX = 255,
+        BOXES = 8,                      /* from one marker to another */
+        AHEAD = 8,                      /* pointers looked up before they are marked */
+};
 
 static struct mem_type *types;          /* by number; const once set */
 
+struct box {
+        uint32_t  full;                 /* atomic: how many words; 0: empty */
+        uint32_t  pad;
+        uintptr_t word[BOX];
+};
+
+/* From one marker to another. */
+struct way {
+        struct box box[BOXES];
+        uint32_t   at, n;               /* only the sender: the box it fills, how far */
+        uint32_t   next;                /* only the receiver: the box it empties next */
+};
+
 static struct {
-        struct lock  lock;
-        struct span *first;             /* lock: own */
-        uint32_t     markers;           /* const while they mark */
-        uint32_t     idle;              /* atomic; lock: own to write: markers without work */
-        uint32_t     turn;              /* atomic, futex: raised when there is work, or the end */
-} shared;
+        struct lock    lock;
+        uint32_t       markers;         /* const while they mark; a power of two */
+        uint32_t       idle;            /* atomic; lock: own to write: markers without work */
+        uint32_t       over;            /* atomic; lock: own to write */
+        uint32_t       turn;            /* atomic, futex: raised when there may be work, or the end */
+        struct marker *marker[MARKERS_MAX];     /* const while they mark */
+        struct way    *way;             /* const: from a to b at a * MARKERS_MAX + b */
+} team;
 
 void weir__mem_type(uint16_t number, const struct mem_type *type)
 {
@@ -55,6 +82,7 @@ void weir__mem_type(uint16_t number, const struct mem_type *type)
 
 static inline void push(struct marker *m, struct span *s)
 {
+        s->grey = 1;
         s->grey_next = NULL;
         if (m->last)
                 m->last->grey_next = s;
@@ -69,13 +97,18 @@ static inline void mark_object(struct marker *m, struct span *s, uint32_t i)
 {
         uint64_t *marks = span_mark_bits(s) + i / 64, bit = UINT64_C(1) << (i % 64);
 
-        if (load_relaxed(marks) & bit || load_relaxed(&span_free_bits(s)[i / 64]) & bit ||
-            fetch_or_seq(marks, bit) & bit)
+        if (*marks & bit)
                 return;
+        *marks |= bit;
         m->objects++;
         m->bytes += s->size;
-        if (s->kind != MEM_NOSCAN && !load_seq(&s->grey) && !exchange_seq(&s->grey, 1))
+        if (s->kind != MEM_NOSCAN && !s->grey)
                 push(m, s);
+}
+
+static inline bool in_use(struct span *s, uint32_t i)
+{
+        return !(load_relaxed(&span_free_bits(s)[i / 64]) >> (i % 64) & 1);
 }
 
 static inline struct span *collected_span(uintptr_t word)
@@ -90,53 +123,109 @@ static inline uint32_t index_of(const struct span *s, uintptr_t word)
         return s->class ? span_index(s, word) : 0;
 }
 
+/* Who touches the bits of a span. A span lies in one piece or begins in it; pointers into the rest of
+ * a large one go to the owner of its start. */
+static inline uint32_t owner_of(const struct span *s)
+{
+        return (uint32_t)(s->start >> OWN_SHIFT) & (team.markers - 1);
+}
+
+static slowpath void send_box(struct marker *m, struct way *way);
+
+static inline void send(struct marker *m, uint32_t to, uintptr_t word)
+{
+        struct way *way = &team.way[m->id * MARKERS_MAX + to];
+        struct box *b = &way->box[way->at];
+
+        b->word[way->n] = word;
+        if (unlikely(++way->n == BOX))
+                send_box(m, way);
+}
+
+/* An object of a span, by a word that points to or into it. */
+static inline void mark_at(struct marker *m, struct span *s, uintptr_t word)
+{
+        uint32_t i = index_of(s, word);
+
+        if (i < s->objects && in_use(s, i))
+                mark_object(m, s, i);
+}
+
+static inline void mark_or_send(struct marker *m, struct span *s, uintptr_t word)
+{
+        uint32_t to = owner_of(s);
+
+        if (likely(to == m->id))
+                mark_at(m, s, word);
+        else
+                send(m, to, word);
+}
+
 static void mark_before(struct marker *m, uintptr_t word)
 {
         struct span *s = collected_span(word - 1);
-        uint32_t     i;
 
-        if (!s || s->kind == MEM_PLAIN)
-                return;
-        i = index_of(s, word - 1);
-        if (i < s->objects)
-                mark_object(m, s, i);
+        if (s && s->kind != MEM_PLAIN)
+                mark_or_send(m, s, word - 1);
 }
 
 /* A word of memory that nothing is known about. */
 static inline void mark_word(struct marker *m, uintptr_t word)
 {
-        struct span *s;
+        struct span *s = collected_span(word);
         uint32_t     i;
 
-        if ((word - weir__heap.base) >> PAGE_SHIFT >= weir__heap.pages)
-                return;
-        s = collected_span(word);
         if (s) {
                 i = index_of(s, word);
-                if (i < s->objects) {
-                        mark_object(m, s, i);
-                        if (likely(word != span_object(s, i)))
-                                return;
-                } else if (word != span_object(s, s->objects)) {
+                if (i < s->objects)
+                        mark_or_send(m, s, word);
+                if (likely(word != span_object(s, i)))
                         return;
-                }
-        } else if (word % 16) {
+        } else if (word % 8) {
                 return;
         }
         mark_before(m, word);
 }
 
-/* A field that the program declared to be a pointer. */
+/* ---- declared pointers, some at a time, so that the memory for one comes while others are worked on -- */
+
+static inline void settle(struct marker *m, uint32_t k)
+{
+        struct span *s = m->ahead[k].span;
+        uintptr_t    word = m->ahead[k].word;
+
+        /* The entry of the page may have been a stale one. */
+        if (s && load_relaxed(&s->state) == SPAN_USED && word - s->start < span_bytes(s) &&
+            s->kind != MEM_MANUAL)
+                mark_or_send(m, s, word);
+}
+
 static inline void mark_field(struct marker *m, uintptr_t word)
 {
-        struct span *s = collected_span(word);
-        uint32_t     i;
+        size_t       page = (word - weir__heap.base) >> PAGE_SHIFT;
+        struct span *s;
+        uint32_t     k;
 
-        if (!s)
+        if (unlikely(page >= weir__heap.pages))
                 return;
-        i = index_of(s, word);
-        if (i < s->objects)
-                mark_object(m, s, i);
+        s = load_relaxed(&weir__heap.spans[page]);
+        if (unlikely(!s))
+                return;
+        __builtin_prefetch(s);
+        __builtin_prefetch((char *)s + CACHE_LINE);
+        __builtin_prefetch((char *)s + 2 * CACHE_LINE);
+        k = m->at++ % AHEAD;
+        settle(m, k);
+        m->ahead[k].word = word;
+        m->ahead[k].span = s;
+}
+
+static void settle_all(struct marker *m)
+{
+        for (uint32_t k = 0; k < AHEAD; k++) {
+                settle(m, k);
+                m->ahead[k].span = NULL;
+        }
 }
 
 no_sanitize void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high)
@@ -160,7 +249,10 @@ no_sanitize void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t hig
 
 void weir__mark_pointer(struct marker *m, const void *p)
 {
-        mark_field(m, (uintptr_t)p);
+        struct span *s = collected_span((uintptr_t)p);
+
+        if (s)
+                mark_or_send(m, s, (uintptr_t)p);
 }
 
 /* ---- one object ---- */
@@ -179,28 +271,41 @@ static no_sanitize void scan_typed(struct marker *m, uintptr_t at, size_t size,
         }
 }
 
-static void scan_object(struct marker *m, struct span *s, uint32_t i)
+static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
 {
         uintptr_t at = span_object(s, i);
         size_t    size = s->class ? s->size : load_relaxed(&s->asked);
 
-        if (s->kind == MEM_TYPED && load_relaxed(&s->types[i]))
-                scan_typed(m, at, size, &types[load_relaxed(&s->types[i])]);
+        if (s->kind == MEM_TYPED && s->types[i])
+                scan_typed(m, at, size, &types[s->types[i]]);
         else
                 weir__mark_range(m, at, at + size);
+}
+
+/* The first line of each object that is grey now. */
+static inline void fetch_objects(struct span *s, unsigned w)
+{
+        uint64_t grey = w < s->words ? span_mark_bits(s)[w] & ~span_scan_bits(s)[w] : 0;
+
+        for (; grey; grey &= grey - 1)
+                __builtin_prefetch((const void *)span_object(s, w * 64 +
+                                                             (unsigned)__builtin_ctzll(grey)));
 }
 
 static void scan_span(struct marker *m, struct span *s)
 {
         uint64_t *marks = span_mark_bits(s), *scanned = span_scan_bits(s);
 
-        (void)exchange_seq(&s->grey, 0);
+        s->grey = 0;
+        fetch_objects(s, 0);
         for (unsigned w = 0; w < s->words; w++) {
                 uint64_t grey;
 
+                fetch_objects(s, w + 1);
+
                 /* Scanning may mark more in the same word. */
-                while ((grey = load_seq(&marks[w]) & ~load_relaxed(&scanned[w]))) {
-                        grey &= ~fetch_or_seq(&scanned[w], grey);
+                while ((grey = marks[w] & ~scanned[w])) {
+                        scanned[w] |= grey;
                         for (; grey; grey &= grey - 1)
                                 scan_object(m, s, w * 64 + (unsigned)__builtin_ctzll(grey));
                 }
@@ -211,84 +316,173 @@ void weir__mark_inside(struct marker *m, const void *p)
 {
         struct span *s = collected_span((uintptr_t)p);
 
-        if (s && s->kind != MEM_NOSCAN)
-                scan_object(m, s, index_of(s, (uintptr_t)p));
+        if (!s || s->kind == MEM_NOSCAN)
+                return;
+        scan_object(m, s, index_of(s, (uintptr_t)p));
+        settle_all(m);
 }
 
-/* ---- the whole ---- */
+/* ---- between markers ---- */
 
-void weir__mark_begin(uint32_t markers)
+static inline void look_ahead(uintptr_t word)
 {
-        lock_init(&shared.lock, marking);
-        shared.first = NULL;
-        shared.markers = markers;
-        store_relaxed(&shared.idle, 0);
-}
+        size_t page = (word - weir__heap.base) >> PAGE_SHIFT;
 
-/* Leaves the older half of the queue to those that have nothing. */
-static slowpath void share(struct marker *m)
-{
-        struct span *first = m->first, *last = first;
-        uint32_t     n = m->count / 2;
+        if (page < weir__heap.pages) {
+                const char *s = (const char *)load_relaxed(&weir__heap.spans[page]);
 
-        for (uint32_t i = 1; i < n; i++)
-                last = last->grey_next;
-        m->first = last->grey_next;
-        m->count -= n;
-        lock_take(&shared.lock);
-        last->grey_next = shared.first;
-        shared.first = first;
-        lock_drop(&shared.lock);
-        fetch_add_seq(&shared.turn, 1);
-        weir__os_futex_wake(&shared.turn, INT32_MAX);
-}
-
-/* Takes some of what others left. False: all have nothing. */
-static slowpath bool fetch(struct marker *m)
-{
-        bool idle = false;
-
-        for (;;) {
-                uint32_t turn = load_seq(&shared.turn);
-
-                lock_take(&shared.lock);
-                if (shared.first) {
-                        for (int i = 0; i < SHARE && shared.first; i++) {
-                                struct span *s = shared.first;
-
-                                shared.first = s->grey_next;
-                                push(m, s);
-                        }
-                        store_seq(&shared.idle, shared.idle - idle);
-                        lock_drop(&shared.lock);
-                        return true;
-                }
-                store_seq(&shared.idle, shared.idle + !idle);
-                idle = true;
-                if (shared.idle == shared.markers) {
-                        lock_drop(&shared.lock);
-                        fetch_add_seq(&shared.turn, 1);
-                        weir__os_futex_wake(&shared.turn, INT32_MAX);
-                        return false;
-                }
-                lock_drop(&shared.lock);
-                weir__os_futex_wait(&shared.turn, turn, -1);
+                __builtin_prefetch(s);
+                __builtin_prefetch(s + 2 * CACHE_LINE);
         }
+}
+
+/* Empties what others sent; sends nothing itself. Answers whether there was anything. */
+static bool receive(struct marker *m)
+{
+        bool some = false;
+
+        for (uint32_t from = 0; from < team.markers; from++) {
+                struct way *way = &team.way[from * MARKERS_MAX + m->id];
+                struct box *b = &way->box[way->next];
+                uint32_t    n;
+
+                while ((n = load_acquire(&b->full))) {          /* pairs with the release in post() */
+                        for (uint32_t i = 0; i < n; i++) {
+                                struct span *s;
+
+                                if (i + AHEAD < n)
+                                        look_ahead(b->word[i + AHEAD]);
+                                if ((s = collected_span(b->word[i])))
+                                        mark_at(m, s, b->word[i]);
+                        }
+                        store_release(&b->full, 0);             /* pairs with the acquire in post() */
+                        way->next = (way->next + 1) % BOXES;
+                        b = &way->box[way->next];
+                        some = true;
+                }
+        }
+        return some;
+}
+
+static void raise_turn(void)
+{
+        fetch_add_seq(&team.turn, 1);
+        weir__os_futex_wake(&team.turn, INT32_MAX);
+}
+
+/* Hands the box over that is being filled. */
+static void post(struct marker *m, struct way *way)
+{
+        struct box *b = &way->box[way->at];
+
+        store_seq(&b->full, way->n);
+        way->n = 0;
+        way->at = (way->at + 1) % BOXES;
+        if (load_seq(&team.idle))
+                raise_turn();
+        /* The next one may still be full; what others sent is to be taken meanwhile, or two would wait
+         * for each other. receive() sends nothing: it only marks what is its own. */
+        while (load_acquire(&way->box[way->at].full)) {
+                if (!receive(m))
+                        weir__spin_pause();
+        }
+}
+
+static slowpath void send_box(struct marker *m, struct way *way)
+{
+        post(m, way);
+}
+
+static void post_all(struct marker *m)
+{
+        for (uint32_t to = 0; to < team.markers; to++) {
+                struct way *way = &team.way[m->id * MARKERS_MAX + to];
+
+                if (way->n)
+                        post(m, way);
+        }
+}
+
+static bool any_box_full(void)
+{
+        for (uint32_t i = 0; i < MARKERS_MAX * team.markers; i++)
+                for (uint32_t k = 0; i % MARKERS_MAX < team.markers && k < BOXES; k++)
+                        if (load_seq(&team.way[i].box[k].full))
+                                return true;
+        return false;
+}
+
+/* Waits for what others send. False: all are done. */
+static bool wait_for_others(struct marker *m)
+{
+        bool over, full;
+
+        lock_take(&team.lock);
+        store_seq(&team.idle, team.idle + 1);
+        full = team.idle == team.markers && any_box_full();
+        if (team.idle == team.markers && !full)
+                store_seq(&team.over, 1);
+        lock_drop(&team.lock);
+        if (full || load_seq(&team.over))
+                raise_turn();
+        for (;;) {
+                uint32_t turn = load_seq(&team.turn);
+                bool     mine = false;
+
+                over = load_seq(&team.over);
+                for (uint32_t from = 0; !over && from < team.markers; from++) {
+                        struct way *way = &team.way[from * MARKERS_MAX + m->id];
+
+                        mine |= load_seq(&way->box[way->next].full) != 0;
+                }
+                if (over || mine)
+                        break;
+                weir__os_futex_wait(&team.turn, turn, -1);
+        }
+        if (over)
+                return false;
+        lock_take(&team.lock);
+        store_seq(&team.idle, team.idle - 1);
+        lock_drop(&team.lock);
+        return true;
+}
+
+bool weir__mark_begin(struct marker *markers, uint32_t n)
+{
+        if (!team.way && !(team.way = weir__os_map(MARKERS_MAX * MARKERS_MAX * sizeof *team.way)))
+                return false;
+        lock_init(&team.lock, marking);
+        check(n && !(n & (n - 1)) && n <= MARKERS_MAX);
+        team.markers = n;
+        store_relaxed(&team.idle, 0);
+        store_relaxed(&team.over, 0);
+        for (uint32_t i = 0; i < n; i++)
+                markers[i].id = i;
+        return true;
 }
 
 void weir__mark_drain(struct marker *m)
 {
-        do
-                for (struct span *s; (s = m->first);) {
-                        m->first = s->grey_next;
-                        if (!m->first)
-                                m->last = NULL;
-                        m->count--;
-                        scan_span(m, s);
-                        if (m->count > 2 * SHARE && load_relaxed(&shared.idle))
-                                share(m);
+        do {
+                for (struct span *s;;) {
+                        while ((s = m->first)) {
+                                m->first = s->grey_next;
+                                if (!m->first)
+                                        m->last = NULL;
+                                m->count--;
+                                scan_span(m, s);
+                                if (unlikely(team.markers > 1) && m->count % 16 == 0)
+                                        receive(m);
+                        }
+                        settle_all(m);
+                        if (m->first || (team.markers > 1 && receive(m)))
+                                continue;
+                        break;
                 }
-        while (fetch(m));
+                if (team.markers == 1)
+                        return;
+                post_all(m);
+        } while (m->first || receive(m) || wait_for_others(m));
 }
 
 bool weir__mark_is(const void *p)

@@ -84,14 +84,22 @@ size_t weir__mem_sweep_some(size_t *page, size_t *ret_freed);
 
 /* ---- marking: mark.c ---- */
 
-/* One of those that mark at the same time. */
+enum { MARKERS_MAX = 16 };
+
+/* One of those that mark at the same time. Zero before weir__mark_begin. */
 struct marker {
-        struct span *first, *last;      /* only its own: spans with objects to be scanned */
-        uint32_t     count;             /* only its own: of them */
+        uint32_t     id;                /* const while marking */
+        uint32_t     count;             /* only its own: spans in its queue */
         uint32_t     peak;              /* only its own: the most there were */
+        uint32_t     at;                /* only its own */
+        struct span *first, *last;      /* only its own: spans with objects to be scanned */
+        struct {
+                uintptr_t    word;
+                struct span *span;
+        } ahead[8];                     /* only its own: about to be marked */
         uint64_t     objects, bytes;    /* only its own: marked */
         uint64_t     words;             /* only its own: looked at */
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 /* Marks what a word of [low, high), aligned to 8, points to or into. */
 void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high);
@@ -105,9 +113,12 @@ void weir__mark_inside(struct marker *m, const void *p);
 /* The same for all that malloc has handed out. With the world stopped. */
 void weir__mark_malloc(struct marker *m);
 
+/* Begins marking by n markers, a power of two. False: no memory. With the world stopped. */
+bool weir__mark_begin(struct marker *markers, uint32_t n);
+
 /* Marks what is reachable from what is marked, until there is nothing more to do for anybody: all
- * `markers` call this with their own, and return together. */
-void weir__mark_begin(uint32_t markers);
+ * markers call this, each for itself, and return together. What a single one did before is seen by
+ * the others. */
 void weir__mark_drain(struct marker *m);
 
 /* Whether p points to or into an object that is marked. */
