@@ -3,7 +3,8 @@
  * Memory from here is freed when nothing points to it any more. Plain C is enough: a pointer counts
  * wherever it stands, in a local variable, a register, a global or thread-local variable, in memory
  * from malloc, on the stack of any goroutine or thread, or in another collected object; to the start
- * of an object, into it, or one past its end. It must be stored as it is, aligned to 8 bytes.
+ * of an object, into it, or one past its end (past a single object of a declared type: only from a
+ * local variable or a register). It must be stored as it is, aligned to 8 bytes.
  *
  * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers.
  *

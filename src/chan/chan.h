@@ -92,8 +92,15 @@ static inline void chan_put(struct weir_chan *c, const void *elem)
 
 static inline void chan_get(struct weir_chan *c, void *elem)
 {
+        char *slot = chan_slot(c, c->head);
+
         if (elem)
-                chan_copy(elem, chan_slot(c, c->head), c->elem_size);
+                chan_copy(elem, slot, c->elem_size);
+        /* What was in a slot must not keep anything alive that it points to. */
+        if (likely(c->elem_size == 8))
+                memset(slot, 0, 8);
+        else if (c->elem_size > 8)
+                memset(slot, 0, c->elem_size);
         c->head = chan_wrap(c, c->head + 1);
         store_relaxed(&c->count, c->count - 1);
 }

@@ -182,12 +182,10 @@ static void collect(const char *why)
         weir__roots_find(stop);
         before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_grown);
         mark();
+        /* What is added now points to what is marked already: one marker for the whole heap. */
+        (void)weir__mark_begin(markers, 1);
         finals = weir__final_queue(&markers[0]);
-        if (finals) {
-                /* They point to what is marked; only they themselves are new. */
-                (void)weir__mark_begin(markers, 1);
-                weir__mark_drain(&markers[0]);
-        }
+        weir__mark_drain(&markers[0]);
         marked = weir__os_now();
         for (uint32_t i = 0; i < nmarkers; i++)
                 live += markers[i].bytes;

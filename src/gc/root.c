@@ -51,7 +51,7 @@ void weir__roots_find(void (*stopped)(void))
 
 static void mark_range(struct world_range r, void *arg)
 {
-        weir__mark_range(arg, r.low, r.high);
+        weir__mark_stack(arg, r.low, r.high);
 }
 
 static void mark_object(void *p, size_t size, void *arg)

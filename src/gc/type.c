@@ -143,10 +143,11 @@ void *weir_gc_alloc(const weir_type *t, size_t n)
                 too_large(t, n);
         if (unlikely(!size))
                 return (void *)(uintptr_t)nothing;
+        size += n > 1;                                  /* the same; of one object see mark.c */
         if (!t->nptrs)
                 return weir__mem_alloc(MEM_NOSCAN, size);
         number = weir__gc_type(t);
         if (unlikely(!number))
-                return weir__mem_alloc(MEM_PLAIN, size + 1);
+                return weir__mem_alloc(MEM_PLAIN, size + (n == 1));
         return weir__mem_alloc_typed(number, size);
 }

@@ -101,8 +101,10 @@ struct marker {
         uint64_t     words;             /* only its own: looked at */
 } __attribute__((aligned(CACHE_LINE)));
 
-/* Marks what a word of [low, high), aligned to 8, points to or into. */
+/* Marks what a word of [low, high), aligned to 8, points to or into; on a stack, what it is the end
+ * of, too. */
 void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high);
+void weir__mark_stack(struct marker *m, uintptr_t low, uintptr_t high);
 
 /* Marks what p points to or into. */
 void weir__mark_pointer(struct marker *m, const void *p);
