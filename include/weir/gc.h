@@ -2,9 +2,9 @@
  *
  * Memory from here is freed when nothing points to it any more. Plain C is enough: a pointer counts
  * wherever it stands, in a local variable, a register, a global or thread-local variable, in memory
- * from malloc, on the stack of any goroutine or thread, or in another collected object; to the start
- * of an object, into it, or one past its end (past a single object of a declared type: only from a
- * local variable or a register). It must be stored as it is, aligned to 8 bytes.
+ * from malloc, on the stack of any goroutine or thread, or in another collected object; to the
+ * start of an object, into it, or one past its end (past a single object of a declared type: only
+ * from a local variable or a register). It must be stored as it is, aligned to 8 bytes.
  *
  * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers.
  *
@@ -70,10 +70,10 @@ typedef struct weir_type {
  * smaller. NULL for t: n bytes of any content, all of which may be pointers. For n of 0 an address
  * that holds nothing.
  *
- * Fails: never; without memory the program ends with a report.  Parks: no; but a collection may run.
- * From: goroutine.
- * Panics: n objects do not fit into the address space; t has a field that is not aligned to 8 bytes,
- * overlaps another or lies outside. */
+ * Fails: never; without memory the program ends with a report.  Parks: no; but a collection may
+ * run. From: goroutine.
+ * Panics: n objects do not fit into the address space; t has a field that is not aligned to 8
+ * bytes, overlaps another or lies outside. */
 WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
 
 /* Stores value in *slot, a pointer field of a collected object. What weir_set calls.
@@ -96,8 +96,8 @@ WEIR_API void weir_gc_run(void);
  * told unless this is called again. NULL for fn takes it back; a second call replaces the first.
  *
  * Of two objects with finalizers of which one points to the other, the pointing one is finalized
- * first, the other one cycle later at the earliest. Objects of which each reaches the other are never
- * finalized. None is when the program ends.
+ * first, the other one cycle later at the earliest. Objects of which each reaches the other are
+ * never finalized. None is when the program ends.
  *
  * fn runs on a goroutine that the runtime starts for it and may do what goroutines do; several may
  * share one, so one that parks for long keeps others waiting.
@@ -106,8 +106,8 @@ WEIR_API void weir_gc_run(void);
  * Panics: obj is not the start of a collected object. */
 WEIR_API void weir_gc_finalize(void *obj, void (*fn)(void *obj));
 
-/* Sets how much may be allocated before the next collection, in percent of what the last one found in
- * use; negative: none. Returns what it was.
+/* Sets how much may be allocated before the next collection, in percent of what the last one found
+ * in use; negative: none. Returns what it was.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API int weir_gc_percent(int percent);
@@ -120,8 +120,8 @@ WEIR_API int weir_gc_percent(int percent);
 WEIR_API int weir_gc_root_add(const void *addr, size_t size);
 WEIR_API int weir_gc_root_remove(const void *addr, size_t size);
 
-/* Keeps what obj points to or into from being collected until here, also where the compiler needs it
- * no more. */
+/* Keeps what obj points to or into from being collected until here, also where the compiler needs
+ * it no more. */
 static inline void weir_keep_alive(const void *obj)
 {
         __asm__ volatile("" : : "r"(obj) : "memory");
@@ -129,8 +129,8 @@ static inline void weir_keep_alive(const void *obj)
 
 /* ---- declarations ---- */
 
-/* A global variable that holds pointers. Globals are looked at anyway; this says so to the reader, and
- * to a collector that is told to look at nothing else. */
+/* A global variable that holds pointers. Globals are looked at anyway; this says so to the reader,
+ * and to a collector that is told to look at nothing else. */
 typedef struct weir_root {
         void       *addr;
         size_t      size;
@@ -143,9 +143,10 @@ typedef struct weir_root {
         __attribute__((used, section("weir_roots")))                                    \
         static const weir_root WEIR_CAT(weir_root_, var) = { &(var), sizeof(var), #var }
 
-/* WEIR_TYPE(T, fields...): the fields of the struct T that are pointers to collected memory, 1 to 32
- * of them: a pointer, an array of pointers, a nested struct of nothing but pointers, or a pointer in
- * one (inner.next). Others may not point to collected memory. T is a name of one word. */
+/* WEIR_TYPE(T, fields...): the fields of the struct T that are pointers to collected memory, 1 to
+ * 32 of them: a pointer, an array of pointers, a nested struct of nothing but pointers, or a
+ * pointer in one (inner.next). Others may not point to collected memory. T is a name of one
+ * word. */
 #define WEIR_TYPE(T, ...)                                                               \
         static const weir_type WEIR_CAT(weir_type_, T) = {                              \
                 .name = #T, .size = sizeof(T), .nptrs = WEIR_NARG_(__VA_ARGS__),        \

@@ -46,7 +46,7 @@ WEIR_DECLS_BEGIN
 typedef struct weir_run_options {
         unsigned procs;        /* 0: WEIR_PROCS, else what the cgroup and the affinity mask allow */
         size_t   stack_size;   /* bytes of address space per goroutine; 0: 256 KiB */
-        int      gc_percent;   /* for the collector; has no effect in this version */
+        int      gc_percent;   /* see weir/gc.h; 0: WEIR_GC, else 100; negative: off */
         size_t   memory_limit; /* bytes; 0: WEIR_MEMORY, else from the cgroup; see weir/mem.h */
         uint64_t reserved[8];
 } weir_run_options;

@@ -1,12 +1,12 @@
 /* The cycle: when to collect, and the steps of a collection.
  *
- * What    Once as much was allocated as the goal allows, the goroutine that notices stops the world,
- *         marks from the roots with as many threads as there are processors, and starts it again. What
- *         is not marked is then swept while the program runs: by who needs memory of a size, and by
- *         the goroutine that collected.
+ * What    Once as much was allocated as the goal allows, the goroutine that notices stops the
+ *         world, marks from the roots with as many threads as there are processors, and starts it
+ *         again. What is not marked is then swept while the program runs: by who needs memory of a
+ *         size, and by the goroutine that collected.
  * Goal    What was marked in the last cycle and percent of it more, at least 4 MiB.
- * States  weir__gc.busy: 0 -> 1 by exchange, whoever runs a cycle; everybody else goes on, or waits for
- *         the turn (weir_gc_run). phase, for reports: off, mark, sweep.
+ * States  weir__gc.busy: 0 -> 1 by exchange, whoever runs a cycle; everybody else goes on, or waits
+ *         for the turn (weir_gc_run). phase, for reports: off, mark, sweep.
  * Locks   None of its own: `busy` is one. Inside of a stop no lock can be held by anybody else, see
  *         sched/world.c.
  * Cost    See docs/design/collector.md. */
@@ -32,7 +32,7 @@ static struct {
 } gc;
 
 static struct marker markers[MARKERS_MAX];
-static uint32_t      nthreads = 1;      /* busy: threads that can mark, the collecting one included */
+static uint32_t      nthreads = 1;      /* busy: that can mark, the collecting one too */
 static uint32_t      nmarkers;          /* busy: of them in this cycle, a power of two */
 static uint32_t      mark_turn;         /* atomic, futex: raised when the helpers are to mark */
 static uint32_t      marking;           /* atomic, futex: helpers that have not finished */

@@ -1,16 +1,17 @@
 /* Finalizers.
  *
- * What    A table from object to function, outside of everything that is scanned. A cycle first marks
- *         what the objects in it point to, not the objects: so one that another object with a finalizer
- *         points to is kept, and finalizers run in the order of dependency. After the marking, objects
- *         that nobody marked leave the table for a queue, and are marked, so that they live until their
- *         function has run. A goroutine that is started for it takes the queue and calls.
- * States  Of an entry: in the table -> in the queue (a cycle, world stopped) -> being called, on the
- *         goroutine's stack -> gone. Each object in the queue is a root.
- * Locks   finals: table and queue. Taken by goroutines inside the runtime, so with the world stopped
- *         nobody has it.
- * Shape   Open addressing by the object's address, half full at most; the queue is an array. Both in
- *         mappings of their own, for the collector must not allocate from what it collects.
+ * What    A table from object to function, outside of everything that is scanned. A cycle first
+ *         marks what the objects in it point to, not the objects: so one that another object with a
+ *         finalizer points to is kept, and finalizers run in the order of dependency. After the
+ *         marking, objects that nobody marked leave the table for a queue, and are marked, so that
+ *         they live until their function has run. A goroutine that is started for it takes the
+ *         queue and calls.
+ * States  Of an entry: in the table -> in the queue (a cycle, world stopped) -> being called, on
+ *         the goroutine's stack -> gone. Each object in the queue is a root.
+ * Locks   finals: table and queue. Taken by goroutines inside the runtime, so with the world
+ *         stopped nobody has it.
+ * Shape   Open addressing by the object's address, half full at most; the queue is an array. Both
+ *         in mappings of their own, for the collector must not allocate from what it collects.
  * Not     A list of finalizers per span, as Go has: sweeping would have to know them. One goroutine
  *         for ever: one finalizer that never ends would hold up all others until the end; here it
  *         holds up those of its cycle. */

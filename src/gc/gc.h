@@ -16,7 +16,8 @@ uint16_t weir__gc_type(const weir_type *t);
 /* Marks what objects with finalizers point to, and objects whose finalizer waits to run. */
 void weir__final_mark(struct marker *m);
 
-/* After the marking: queues the finalizers of what is not marked, and marks that. Answers how many. */
+/* After the marking: queues the finalizers of what is not marked, and marks that. Answers how
+ * many. */
 size_t weir__final_queue(struct marker *m);
 
 /* With the world running: starts a goroutine for what was queued. */
@@ -27,8 +28,8 @@ void weir__final_run(void);
 /* Marks what the program holds outside of the collected heap. */
 void weir__roots_mark(struct marker *m);
 
-/* The globals of all loaded images, found while the loader cannot change them: calls stopped() as soon
- * as it cannot. */
+/* The globals of all loaded images, found while the loader cannot change them: calls stopped() as
+ * soon as it cannot. */
 void weir__roots_find(void (*stopped)(void));
 
 /* ---- cycle.c ---- */

@@ -6,7 +6,8 @@
  * Locks   roots: the named ranges. A thread that holds it is inside the runtime, so with the world
  *         stopped nobody does.
  * Order   The globals are listed with the loader's lock held, and in there the world is stopped: a
- *         library cannot come between. After that the lock is free, and whoever waits for it stands.
+ *         library cannot come between. After that the lock is free, and whoever waits for it
+ *         stands.
  * Not     Reading /proc/self/maps: it takes a millisecond in a large program, and shows memory of
  *         which nobody knows what it is. */
 #include "gc/gc.h"
@@ -62,7 +63,7 @@ static void mark_object(void *p, size_t size, void *arg)
 void weir__roots_mark(struct marker *m)
 {
         for (uint32_t i = 0; i < nglobals; i++)
-                weir__mark_range(m, globals[i].low, globals[i].high);
+                weir__mark_globals(m, globals[i].low, globals[i].high);
         for (uint32_t i = 0; i < nnamed; i++)
                 weir__mark_range(m, named[i].low, named[i].high);
         weir__world_each(mark_range, m);

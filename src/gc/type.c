@@ -4,13 +4,13 @@
  *         span (mem/heap.h), so an object is as long as the program says and keeps the alignment of
  *         its size.
  * Shape   A table of 4096 words by the address of the type's description, each the address and the
- *         number: one load and a comparison at each allocation. It only forgets by being overwritten;
- *         the types themselves are kept for ever, in a list that is searched when the table does not
- *         know. A description whose contents changed (its library was unloaded, another one is there)
- *         is another type.
+ *         number: one load and a comparison at each allocation. It only forgets by being
+ *         overwritten; the types themselves are kept for ever, in a list that is searched when the
+ *         table does not know. A description whose contents changed (its library was unloaded,
+ *         another one is there) is another type.
  * Locks   types: the list, while it grows.
- * Order   What weir__mem_type is told is stored before the word that names it (release), and read by
- *         who has read that (acquire) or by a marker after a stop of the world.
+ * Order   What weir__mem_type is told is stored before the word that names it (release), and read
+ *         by who has read that (acquire) or by a marker after a stop of the world.
  * Not     A number inside weir_type: it is const, in the program's read-only data. */
 #include "gc/gc.h"
 #include "base/lock.h"
@@ -59,12 +59,12 @@ static void check_type(const weir_type *t)
                         weir__panic("type %s: the field at byte %u is smaller than a pointer",
                                     t->name, a->offset);
                 if (end > t->size)
-                        weir__panic("type %s: the pointer field at bytes %u to %zu lies outside of its "
-                                    "%zu bytes", t->name, a->offset, end, t->size);
+                        weir__panic("type %s: the pointer field at bytes %u to %zu lies outside "
+                                    "of its %zu bytes", t->name, a->offset, end, t->size);
                 for (size_t k = 0; k < i; k++)
                         if (a->offset < t->ptrs[k].offset + t->ptrs[k].count * sizeof(void *) &&
                             t->ptrs[k].offset < end)
-                                weir__panic("type %s: the pointer fields at bytes %u and %u overlap",
+                                weir__panic("type %s: pointer fields at bytes %u and %u overlap",
                                             t->name, t->ptrs[k].offset, a->offset);
         }
 }
@@ -102,7 +102,8 @@ static slowpath uint16_t look_up(const weir_type *t)
         if (known && !number && nknown < NUMBERS && t->size <= UINT32_MAX)
                 number = add(t);
         lock_drop(&lock);
-        store_release(word, (uint64_t)number << 48 | (uintptr_t)t);     /* pairs with the acquire below */
+        /* pairs with the acquire below */
+        store_release(word, (uint64_t)number << 48 | (uintptr_t)t);
         return number;
 }
 

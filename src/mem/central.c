@@ -285,7 +285,8 @@ void weir__central_drain(void)
 /* lock: central is held, and s is in no cache. */
 static uint32_t sweep(struct central *c, struct span *s)
 {
-        uint64_t *bits = span_free_bits(s), *marks = span_mark_bits(s), *scanned = span_scan_bits(s);
+        uint64_t *bits = span_free_bits(s), *marks = span_mark_bits(s);
+        uint64_t *scanned = span_scan_bits(s);
         uint32_t  nfree = 0, freed;
 
         for (unsigned i = 0; i < s->words; i++) {

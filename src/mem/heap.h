@@ -52,9 +52,9 @@ static inline unsigned class_of_size(size_t size)
                                 : load_relaxed(&weir__class_coarse[(size + 127) >> 7]);
 }
 
-/* The ones of a word. The compiler's own would be a call into its library where the processor is not
- * known to have an instruction for it; that lies outside of the runtime's text, and a goroutine that
- * is stopped there stops with the allocator's locks held. */
+/* The ones of a word. The compiler's own would be a call into its library where the processor is
+ * not known to have an instruction for it; that lies outside of the runtime's text, and a goroutine
+ * that is stopped there stops with the allocator's locks held. */
 static inline unsigned popcount(uint64_t w)
 {
         w -= (w >> 1) & UINT64_C(0x5555555555555555);
@@ -104,7 +104,7 @@ struct span {
         uint8_t      guarded;           /* const while used; harden: the last page is a guard */
         uint8_t      sampled;           /* const while used: its free is reported */
         struct span *next, *prev;       /* lock: central; of an unused struct: lock: heap */
-        uint32_t     epoch;             /* lock: central, large: the sweeper; see weir__heap_epoch */
+        uint32_t     epoch;             /* lock: central; large: the sweeper's; see below */
         uint32_t     grey;              /* atomic: it stands in a marker's queue (mark.c) */
         struct span *grey_next;         /* the marker's whose queue it is in */
         uint16_t    *types;             /* const; typed: what each object is */
@@ -262,8 +262,9 @@ void weir__central_drain(void);
 struct span *weir__central_take_span(unsigned kind, unsigned class);
 void         weir__central_give_span(struct span *s);
 
-/* Counts the sweeps of the heap. A span of a collected kind whose own number is an older one has marks
- * that were not made use of yet: what is not marked there is free. Raised with the world stopped. */
+/* Counts the sweeps of the heap. A span of a collected kind whose own number is an older one has
+ * marks that were not made use of yet: what is not marked there is free. Raised with the world
+ * stopped. */
 extern uint32_t weir__heap_epoch;
 
 /* Makes free what is not marked, and the marks clear, if that was not done since the last marking.

@@ -1,30 +1,31 @@
 /* Marking: from words to objects, and from objects to what they point to.
  *
- * What    A word is a pointer if it lies in a span of a collected kind and in an object there that is
- *         in use: a subtraction, two loads, a multiplication. Such an object gets its mark bit; if it
- *         may hold pointers, its span is queued, once however many of its objects wait.
+ * What    A word is a pointer if it lies in a span of a collected kind and in an object there that
+ *         is in use: a subtraction, two loads, a multiplication. Such an object gets its mark bit;
+ *         if it may hold pointers, its span is queued, once however many of its objects wait.
  * Shape   Grey objects are those marked and not scanned: two bitmaps per span. A queue is a list of
- *         spans through the spans themselves, first in first out, so that a span waits while more of
- *         its objects are marked, and is then scanned in one pass over memory that lies together.
- *         There is no stack of objects: nothing can overflow and nothing is allocated, whatever the
- *         shape of the heap.
+ *         spans through the spans themselves, first in first out, so that a span waits while more
+ *         of its objects are marked, and is then scanned in one pass over memory that lies
+ *         together. There is no stack of objects: nothing can overflow and nothing is allocated,
+ *         whatever the shape of the heap.
  *         Several markers share the heap by address: each owns every n-th quarter of a MiB, and it
- *         alone touches the bits and the queue of spans that begin there. A pointer into another's part goes
- *         to it by a box, 255 at a time. So marking needs no locked instruction: two markers that
- *         set bits of the same words by locked ones spent half of their time on these lines.
+ *         alone touches the bits and the queue of spans that begin there. A pointer into another's
+ *         part goes to it by a box, 255 at a time. So marking needs no locked instruction: two
+ *         markers that set bits of the same words by locked ones spent half of their time on these
+ *         lines.
  * States  Of a span:    0  not queued: none of its objects is grey, or its owner is scanning it
  *                       1  queued, in its owner's list
  *         Of a box:     the sender's while full is 0; the owner's while it is not.
  * Order   The sender fills a box and then stores its count (release); the owner reads the count
  *         (acquire), then the words, and stores 0 (release) when it has them.
- *         An idle marker raises `idle` under the lock. When all are, nobody sends, so whoever was last
- *         looks at all boxes: full ones are for their owners to wake up and empty, else it is the end.
- *         Who sends to an idle marker raises `turn` after the box.
+ *         An idle marker raises `idle` under the lock. When all are, nobody sends, so whoever was
+ *         last looks at all boxes: full ones are for their owners to wake up and empty, else it is
+ *         the end. Who sends to an idle marker raises `turn` after the box.
  * Locks   team.lock: who is idle.
  * One past the end
- *         A pointer to the end of an object keeps it: C makes such pointers. Plain objects and arrays
- *         are a byte longer than was asked for, so theirs lie inside. For a single object of a
- *         declared type that would cost up to half of its size. There a word on a stack or in a
+ *         A pointer to the end of an object keeps it: C makes such pointers. Plain objects and
+ *         arrays are a byte longer than was asked for, so theirs lie inside. For a single object of
+ *         a declared type that would cost up to half of its size. There a word on a stack or in a
  *         register that points to the start of an object keeps the one before it too; elsewhere in
  *         memory it does not, for each node of a list would keep its neighbour: of a random graph
  *         28 % of what was dead stayed.
@@ -63,7 +64,7 @@ static struct {
         uint32_t       markers;         /* const while they mark; a power of two */
         uint32_t       idle;            /* atomic; lock: own to write: markers without work */
         uint32_t       over;            /* atomic; lock: own to write */
-        uint32_t       turn;            /* atomic, futex: raised when there may be work, or the end */
+        uint32_t       turn;            /* atomic, futex: there may be work, or it is the end */
         struct marker *marker[MARKERS_MAX];     /* const while they mark */
         struct way    *way;             /* const: from a to b at a * MARKERS_MAX + b */
 } team;
@@ -125,8 +126,8 @@ static inline uint32_t index_of(const struct span *s, uintptr_t word)
         return s->class ? span_index(s, word) : 0;
 }
 
-/* Who touches the bits of a span. A span lies in one piece or begins in it; pointers into the rest of
- * a large one go to the owner of its start. */
+/* Who touches the bits of a span. A span lies in one piece or begins in it; pointers into the rest
+ * of a large one go to the owner of its start. */
 static inline uint32_t owner_of(const struct span *s)
 {
         return (uint32_t)(s->start >> OWN_SHIFT) & (team.markers - 1);
@@ -363,7 +364,7 @@ static bool receive(struct marker *m)
                 struct box *b = &way->box[way->next];
                 uint32_t    n;
 
-                while ((n = load_acquire(&b->full))) {          /* pairs with the release in post() */
+                while ((n = load_acquire(&b->full))) {  /* pairs with the release in post() */
                         for (uint32_t i = 0; i < n; i++) {
                                 struct span *s;
 
@@ -372,7 +373,7 @@ static bool receive(struct marker *m)
                                 if ((s = collected_span(b->word[i])))
                                         mark_at(m, s, b->word[i]);
                         }
-                        store_release(&b->full, 0);             /* pairs with the acquire in post() */
+                        store_release(&b->full, 0);     /* pairs with the acquire in post() */
                         way->next = (way->next + 1) % BOXES;
                         b = &way->box[way->next];
                         some = true;
@@ -397,8 +398,8 @@ static void post(struct marker *m, struct way *way)
         way->at = (way->at + 1) % BOXES;
         if (load_seq(&team.idle))
                 raise_turn();
-        /* The next one may still be full; what others sent is to be taken meanwhile, or two would wait
-         * for each other. receive() sends nothing: it only marks what is its own. */
+        /* The next one may still be full; what others sent is to be taken meanwhile, or two would
+         * wait for each other. receive() sends nothing: it only marks what is its own. */
         while (load_acquire(&way->box[way->at].full)) {
                 if (!receive(m))
                         weir__spin_pause();
@@ -502,6 +503,19 @@ void weir__mark_drain(struct marker *m)
         } while (m->first || receive(m) || wait_for_others(m));
 }
 
+void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high)
+{
+        uintptr_t own = (uintptr_t)&weir__heap;
+
+        /* It holds the address of the first object there may be. */
+        if (own < low || own >= high) {
+                weir__mark_range(m, low, high);
+        } else {
+                weir__mark_range(m, low, own);
+                weir__mark_range(m, own + sizeof weir__heap, high);
+        }
+}
+
 bool weir__mark_is(const void *p)
 {
         struct span *s = collected_span((uintptr_t)p);
@@ -531,7 +545,8 @@ bool weir__mem_find(const void *p, uintptr_t *ret_start, size_t *ret_size)
 /* ---- malloc ---- */
 
 /* Blocks that are free but wait in a cache or between caches: what they held before they were freed
- * counts no more. Until they are scanned, the bitmap that malloc's spans have no use for says so. */
+ * counts no more. Until they are scanned, the bitmap that malloc's spans have no use for says
+ * so. */
 static void skip(void *block)
 {
         struct span *s = weir__span_of((uintptr_t)block);

@@ -66,16 +66,16 @@ struct mem_type {
 };
 void weir__mem_type(uint16_t number, const struct mem_type *type);
 
-/* How many bytes were handed to caches since the collector last set it to 0, and at how many it wants
- * to hear: then weir__mem_wanted becomes 1. */
+/* How many bytes were handed to caches since the collector last set it to 0, and at how many it
+ * wants to hear: then weir__mem_wanted becomes 1. */
 extern uint64_t weir__mem_grown, weir__mem_trigger;     /* atomic */
 extern uint32_t weir__mem_wanted;                       /* atomic */
 
 /* With the world stopped: takes back what the threads hold for objects of collected kinds. */
 void weir__mem_flush_all(void);
 
-/* With the world stopped, marking ended and nothing left to be swept: from here on what is not marked
- * is free. */
+/* With the world stopped, marking ended and nothing left to be swept: from here on what is not
+ * marked is free. */
 void weir__mem_flip(void);
 
 /* Sweeps the next spans from *page on, 0 at first, and adds how many objects became free. Answers 0
@@ -105,6 +105,9 @@ struct marker {
  * of, too. */
 void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high);
 void weir__mark_stack(struct marker *m, uintptr_t low, uintptr_t high);
+
+/* The same for memory of variables, but for the allocator's own. */
+void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high);
 
 /* Marks what p points to or into. */
 void weir__mark_pointer(struct marker *m, const void *p);

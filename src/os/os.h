@@ -151,8 +151,8 @@ int weir__os_signal_install(int sig, void (*fn)(int, siginfo_t *, void *),
  * old handler, or puts the default back and raises it again. */
 void weir__os_signal_chain(int sig, siginfo_t *info, void *context, const struct sigaction *old);
 
-/* What a handler's frame covers: the interrupted registers, all of them, lie in [low, high), which is
- * on the alternate stack [alt_low, alt_high) unless that is empty; then high is 0. */
+/* What a handler's frame covers: the interrupted registers, all of them, lie in [low, high), which
+ * is on the alternate stack [alt_low, alt_high) unless that is empty; then high is 0. */
 struct os_frame {
         uintptr_t low, high, alt_low, alt_high;
 };
@@ -171,17 +171,17 @@ struct os_thread_state {
 };
 void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret);
 
-/* The end of the stack that sp is on, of a thread of the C library; tcb is its weir__arch_tcb(), 0 when
- * not known. What the C library keeps of the thread itself lies below it too. */
+/* The end of the stack that sp is on, of a thread of the C library; tcb is its weir__arch_tcb(), 0
+ * when not known. What the C library keeps of the thread itself lies below it too. */
 uintptr_t weir__os_stack_end(uintptr_t sp, int tid, uintptr_t tcb);
 
-/* Calls fn for the writable memory of each loaded image. `locked` is called first, with the loader's
- * lock held, so that none can come or go from then on until this returns. */
-void weir__os_globals(void (*locked)(void *arg), void (*fn)(uintptr_t low, uintptr_t high, void *arg),
-                      void *arg);
+/* Calls fn for the writable memory of each loaded image. `locked` is called first, with the
+ * loader's lock held, so that none can come or go from then on until this returns. */
+void weir__os_globals(void (*locked)(void *arg),
+                      void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
-/* The same for the thread-local variables of the thread whose weir__arch_tcb() is tcb, as the last call
- * of weir__os_globals saw them; those of libraries loaded later lie in malloc's memory. */
+/* The same for the thread-local variables of the thread whose weir__arch_tcb() is tcb, as the last
+ * call of weir__os_globals saw them; those of libraries loaded later lie in malloc's memory. */
 void weir__os_tls(uintptr_t tcb, void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
 /* ---- sockets ---- */

@@ -416,8 +416,7 @@ bool weir__hold_watch(int64_t now)
 void weir__hold_init(void)
 {
         sched.signal = weir__debug.preemptsignal ? (int)weir__debug.preemptsignal : SIGURG;
-        /* The thread sanitizer defers signals to a point of its own choice. */
-        sched.can_ask = !WEIR_TSAN && weir__os_text_init();
-        usable = sched.can_ask && !WEIR_ASAN && !weir__debug.asyncpreemptoff &&
+        sched.can_ask = !WEIR_ASAN && !WEIR_TSAN && weir__os_text_init();
+        usable = sched.can_ask && !weir__debug.asyncpreemptoff &&
                  sched.order != ORDER_SEEDED;
 }

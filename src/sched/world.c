@@ -2,34 +2,40 @@
  *
  * What    The collector's two short stops need every thread to stand still outside of the runtime,
  *         with its registers in memory. A stop takes the idle processors away, so that nobody gets
- *         one; waits until each thread that has a processor stands; then until each thread that runs
- *         code of the program without one stands: those in calls that block or last, and those that
- *         the runtime does not know.
+ *         one; waits until each thread that has a processor stands; then until each thread that
+ *         runs code of the program without one stands: those in calls that block or last, and those
+ *         that the runtime does not know.
  * Where a thread stands
- *         at a poll        in the scheduler's loop, before it takes another goroutine, and where the
+ *         at a poll        in the scheduler's loop, before it takes another goroutine, and where
+ *         the
  *                          runtime itself asks (weir__world_poll)
  *         in the handler   in the program's text or in a library below it: the signal of hold.c
  *                          finds it, and it waits on its alternate stack
- *         asleep           without a processor in weir__m_sleep, whose caller's registers are on the
+ *         asleep           without a processor in weir__m_sleep, whose caller's registers are on
+ *         the
  *                          stack; it can be woken only with a processor, and there is none
  *         in the scheduler without a processor: it holds nothing of the program's
  *         A thread inside the runtime, or in libc called from there, does not stop: it would keep
  *         locks that the collector needs, or a cache that is half changed. It is asked again some
  *         microseconds later; no call of the runtime lasts without coming by a poll.
- * States  sched.world counts: even the world runs, odd it is stopped or on its way. Who makes it odd
- *         owns the stop. m->halted: 0 -> 1 (itself, when its stack and registers may be read) -> 0
- *         (itself, when world has moved on); then it looks at world again before it goes on, so one
- *         that is seen halted runs no code of the program in that stop.
+ * States  sched.world counts: even the world runs, odd it is stopped or on its way. Who makes it
+ *         odd owns the stop. m->halted: 0 -> 1 (itself, when its stack and registers may be read)
+ *         -> 0 (itself, when world has moved on); then it looks at world again before it goes on,
+ *         so one that is seen halted runs no code of the program in that stop.
  *         Processors that are idle, or go idle, stand on sched.held until the world is started.
  * Order   The stopper makes world odd and then looks at each thread; a thread publishes where it
  *         stands (halted, release) after its stack is as it will stay. m->g, m->p of a thread that
- *         stands are read after the acquire of halted; of one without a processor they do not change.
+ *         stands are read after the acquire of halted; of one without a processor they do not
+ *         change.
  * Threads that block the signal
- *         cannot be asked. One that is in a system call is read as it stands, by what /proc tells of
- *         its stack pointer; registers that the call saved are then not seen. The runtime's own such
- *         threads hold nothing of the program's and are known.
- * Cost    The list of threads from /proc is 15 us and one more per thread; a signal with its handler 10 us
- *         per thread that runs; see docs/design/collector.md for the whole.
+ *         cannot be asked. One that is in a system call is read as it stands, by what /proc tells
+ *         of its stack pointer; registers that the call saved are then not seen. The runtime's own
+ *         such threads hold nothing of the program's and are known.
+ * Where no signal tells
+ *         where a thread is (the sanitizers, a static program): goroutines stop where they call the
+ *         runtime, and the others do not stop; their stacks are read from where they left it.
+ * Cost    The list of threads from /proc is 15 us and one more per thread; a signal with its
+ *         handler 10 us per thread that runs; see docs/design/collector.md for the whole.
  * Not     Waiting until each goroutine comes to a call: a loop would stall the stop. Stopping by
  *         ptrace: another process. Leaving threads in blocking calls alone, as Go does: they run C,
  *         which writes pointers. */
@@ -92,8 +98,8 @@ static void stand(struct m *m)
         } while (stopped());
 }
 
-/* What the caller's frame and those above it hold: from its stack pointer up, the registers being in
- * *r, which is in its frame. */
+/* What the caller's frame and those above it hold: from its stack pointer up, the registers being
+ * in *r, which is in its frame. */
 static void halt_here(struct halt *h, const struct regs *r)
 {
         *h = (struct halt){ .sp = r->r[ARCH_SP] };
@@ -285,8 +291,8 @@ static bool add_foreign(int tid)
 
                 if (!more)
                         return false;
-                /* Handlers may look at the old one; a thread that stands there has its entry copied,
-                 * and touches it no more. The old table stays mapped. */
+                /* Handlers may look at the old one; a thread that stands there has its entry
+                 * copied, and touches it no more. The old table stays mapped. */
                 if (nforeign)
                         memcpy(more, foreign, nforeign * sizeof *more);
                 store_release(&foreign, more);

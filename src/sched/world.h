@@ -18,12 +18,13 @@ struct world_range {
 void weir__world_stop(void);
 void weir__world_start(void);
 
-/* Stops here if the world is to be stopped. For loops of the runtime that last: between two of their
- * steps. From: a thread with a processor, holding no lock. */
+/* Stops here if the world is to be stopped. For loops of the runtime that last: between two of
+ * their steps. From: a thread with a processor, holding no lock. */
 void weir__world_poll(void);
 
-/* With the world stopped: calls fn for each range of memory that a thread of the process uses as its
- * stack, for its registers and its thread-local variables, and that a goroutine has as its stack. */
+/* With the world stopped: calls fn for each range of memory that a thread of the process uses as
+ * its stack, for its registers and its thread-local variables, and that a goroutine has as its
+ * stack. */
 void weir__world_each(void (*fn)(struct world_range r, void *arg), void *arg);
 
 /* How long stops took until all stood, and which threads could not be stopped; for the trace. */

@@ -211,8 +211,9 @@ static int hunt(uintptr_t inverted)
                                  "movb $1, (%1)\n" \
                                  "1:\tcmpb $0, (%2)\n\t" \
                                  "je 1b\n\t" \
-                                 "xor %%" #reg ", %%" #reg : : "S"(inverted), "D"(there), "d"(go) : \
-                                 #reg, "memory", "cc"); \
+                                 "xor %%" #reg ", %%" #reg \
+                                 : : "S"(inverted), "D"(there), "d"(go) \
+                                 : #reg, "memory", "cc"); \
                 weir_wg_done(my->wg); \
         }
 IN_REGISTER(rax)
