@@ -8,6 +8,14 @@
  *
  * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers.
  *
+ * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
+ * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
+ *
+ * What is not looked at: memory from mmap, unless weir_gc_root_add names it; memory of another
+ * allocator. In a program that has malloc from elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what
+ * malloc handed out is not looked at either, so there nothing is collected, and weir_gc_run does
+ * nothing; WEIR_DEBUG=gcforeign=1 collects nevertheless.
+ *
  * Example (run):
  *
  *         #include <weir.h>
@@ -36,14 +44,7 @@
  *                         grow(10);
  *                 return 0;
  *         }
- *
- * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
- * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
- *
- * What is not looked at: memory from mmap, unless weir_gc_root_add names it; memory of another
- * allocator. In a program that has malloc from elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what
- * malloc handed out is not looked at either, so there nothing is collected, and weir_gc_run does
- * nothing; WEIR_DEBUG=gcforeign=1 collects nevertheless. */
+ */
 #ifndef WEIR_GC_H
 #define WEIR_GC_H
 
