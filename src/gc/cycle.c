@@ -54,6 +54,18 @@ static void set_trigger(void)
         weir__mem_gc.next = room == UINT64_MAX ? 0 : live + room;
 }
 
+/* The heap is at the limit of memory: collect before the goal, but not more often than an eighth of
+ * what is live was allocated, lest the program do nothing else. */
+static void near_limit(void)
+{
+        uint64_t least = MAX(load_relaxed(&gc.live) / 8, (uint64_t)1 << 20);
+
+        if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_grown) < least)
+                return;
+        store_relaxed(&weir__mem_trigger, least);
+        store_relaxed(&weir__mem_wanted, 1);
+}
+
 static slowpath void read_environment(void)
 {
         const char *s = getenv("WEIR_GC");
@@ -69,6 +81,7 @@ static slowpath void read_environment(void)
         if (gc.foreign && !weir__debug.gcforeign)
                 gc.percent = OFF;
         set_trigger();
+        weir__mem_hooks.collect = near_limit;
 }
 
 /* ---- threads that help ---- */

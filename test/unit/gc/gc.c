@@ -728,3 +728,15 @@ WEIR_TEST_WITH(the_heap_stays_near_its_goal, .procs = 2, .timeout = 60)
         ck_assert_uint_eq(s.gc_forced, before.gc_forced + 1);
         ck_assert_uint_lt(s.heap_live, 4 << 20);
 }
+
+WEIR_TEST_WITH(at_the_limit_of_memory_collections_come_before_the_goal, .procs = 2)
+{
+        weir_mem_stats s;
+
+        weir_gc_percent(5000);
+        weir_memory_limit(32 << 20);
+        garbage(100 << 20);
+        weir_mem_read(&s);
+        ck_assert_uint_le(s.heap_in_use, 40 << 20);
+        ck_assert_uint_ge(s.gc_cycles, 3);
+}
