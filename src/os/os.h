@@ -72,6 +72,7 @@ struct os_memory {
         size_t max;             /* beyond it the kernel kills */
         size_t high;            /* beyond it the kernel slows down and reclaims */
         size_t current;         /* in use by the group that sets max, or by the process's own */
+        size_t events;          /* how often the process's own group met max or high */
 };
 
 /* root is put before each path: "" but in tests. Needs no malloc. */

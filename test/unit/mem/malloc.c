@@ -111,6 +111,62 @@ PLAIN_TEST(a_large_block_grows_and_shrinks_in_place_when_there_is_room)
         weir__free(q);
 }
 
+/* A buffer that doubles beside other allocations, which keep it from growing in place: when it moves,
+ * its two places must not both be in memory. A database that sorted 200 MiB so held 330. */
+PLAIN_TEST(a_large_block_that_moves_is_not_in_memory_twice)
+{
+        enum { MIB = 1 << 20, FIRST = 8 * MIB, LAST = 256 * MIB };
+        size_t    before = weir__os_resident(), most = 0;
+        uint64_t *p = weir__malloc(FIRST);
+        unsigned  moves = 0;
+
+        memset(p, 1, FIRST);
+        for (size_t size = FIRST; size < LAST; size *= 2) {
+                void     *between[256];
+                uint64_t *q;
+
+                for (int i = 0; i < 256; i++)
+                        between[i] = weir__malloc(MIB);
+                p[0] = p[size / 8 - 1] = p[size / 16] = size;
+                q = weir__realloc(p, size * 2);
+                ck_assert_ptr_nonnull(q);
+                moves += p != q;
+                p = q;
+                most = MAX(most, weir__os_resident() - before - size);
+                ck_assert_uint_eq(p[0], size);
+                ck_assert_uint_eq(p[size / 16], size);
+                ck_assert_uint_eq(p[size / 8 - 1], size);
+                ck_assert_uint_eq(p[1], UINT64_C(0x0101010101010101));
+                memset((char *)p + size, 1, size);
+                for (int i = 0; i < 256; i++)
+                        weir__free(between[i]);
+                weir__mem_check();
+        }
+        ck_assert_uint_ge(moves, 2);
+        if (!WEIR_TSAN && !WEIR_ASAN)                   /* their shadows are resident too */
+                ck_assert_uint_le(most, 16 * MIB);
+        weir__free(p);
+        weir__mem_check();
+}
+
+/* Blocks whose alignment is that of a line share none: two threads that count in neighbours do not
+ * slow each other down (bench malloc, isolate). */
+PLAIN_TEST(blocks_aligned_to_a_line_share_none)
+{
+        enum { N = 200 };
+        char *p[N];
+
+        for (size_t size = 1; size <= 200; size++) {
+                for (int i = 0; i < N; i++) {
+                        p[i] = weir__memalign(64, size);
+                        ck_assert_uint_eq((uintptr_t)p[i] % 64, 0);
+                        ck_assert_uint_eq(weir__malloc_usable_size(p[i]) % 64, 0);
+                }
+                for (int i = 0; i < N; i++)
+                        weir__free(p[i]);
+        }
+}
+
 PLAIN_TEST(alignment_up_to_two_mebibytes_and_beyond)
 {
         for (size_t align = 16; align <= 8 << 20; align *= 2)
@@ -282,7 +338,7 @@ static void allocate_in_handler(void)
                 weir__free(p[i]);
 }
 
-PLAIN_TEST(a_child_of_fork_allocates_while_others_did)
+PLAIN_TEST_WITH(a_child_of_fork_allocates_while_others_did, .timeout = 60)
 {
         pthread_t t[2];
 

@@ -10,7 +10,7 @@ static ptrdiff_t alloc(size_t n, size_t align)
         ptrdiff_t page;
 
         weir__mem_lock(&weir__heap_lock);
-        page = weir__page_alloc(n, align, &zero);
+        page = weir__page_alloc(n, align, 0, &zero);
         weir__mem_unlock(&weir__heap_lock);
         return page;
 }
@@ -18,7 +18,7 @@ static ptrdiff_t alloc(size_t n, size_t align)
 static void release(ptrdiff_t page, size_t n)
 {
         weir__mem_lock(&weir__heap_lock);
-        weir__page_free((size_t)page, n);
+        weir__page_free((size_t)page, n, false);
         weir__mem_unlock(&weir__heap_lock);
 }
 
@@ -99,14 +99,14 @@ PLAIN_TEST(fresh_pages_and_returned_ones_read_as_zero)
 
         ck_assert(weir__mem_start());
         weir__mem_lock(&weir__heap_lock);
-        p = weir__page_alloc(600, 1, &zero);
+        p = weir__page_alloc(600, 1, 0, &zero);
         weir__mem_unlock(&weir__heap_lock);
         ck_assert(zero);
         memset(at(p), 1, 600 * PAGE_SIZE);
         release(p, 600);
 
         weir__mem_lock(&weir__heap_lock);
-        ck_assert_int_eq(weir__page_alloc(600, 1, &zero), p);
+        ck_assert_int_eq(weir__page_alloc(600, 1, 0, &zero), p);
         weir__mem_unlock(&weir__heap_lock);
         ck_assert(!zero);                       /* nobody cleared them */
         release(p, 600);
@@ -115,7 +115,7 @@ PLAIN_TEST(fresh_pages_and_returned_ones_read_as_zero)
                 ;
         ck_assert_uint_eq(weir__heap_pages.idle, 0);
         weir__mem_lock(&weir__heap_lock);
-        ck_assert_int_eq(weir__page_alloc(600, 1, &zero), p);
+        ck_assert_int_eq(weir__page_alloc(600, 1, 0, &zero), p);
         weir__mem_unlock(&weir__heap_lock);
         ck_assert(zero);
         for (size_t i = 0; i < 600 * PAGE_SIZE; i += 512)
@@ -142,6 +142,37 @@ PLAIN_TEST(released_memory_leaves_the_process)
         after = weir__os_resident();
         ck_assert_uint_le(after, before + (8 << 20));
         walk();
+}
+
+/* A spike must not leave behind what described it: structs of spans and their table. */
+PLAIN_TEST(tables_go_with_the_pages_that_they_describe)
+{
+        enum { N = 262144 };
+        static char *p[N];
+        size_t       before, during, after;
+
+        ck_assert(weir__mem_start());
+        weir__free(memset(weir__malloc(4096), 1, 4096));
+        memset(p, 1, sizeof p);
+        before = weir__os_resident();
+        for (int i = 0; i < N; i++)                     /* 1 GiB, of which nothing is touched */
+                p[i] = weir__malloc(4096);
+        during = weir__os_resident();
+        ck_assert_uint_ge(during, before + (512 << 10));
+        for (int i = 0; i < N; i++)
+                weir__free(p[i]);
+        weir__cache_flush(weir__cache_own);
+        weir_mem_release();
+        after = weir__os_resident();
+        if (!WEIR_TSAN && !WEIR_ASAN)
+                ck_assert_uint_le(after, before + (during - before) / 2);
+        weir__mem_check();
+        for (int i = 0; i < N; i++)                     /* and come again */
+                p[i] = weir__malloc(4096);
+        weir__mem_check();
+        for (int i = 0; i < N; i++)
+                weir__free(p[i]);
+        weir__mem_check();
 }
 
 PLAIN_TEST(huge_pages_go_whole)
