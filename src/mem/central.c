@@ -155,6 +155,7 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                 got += take_bits(c, s, ret + got, n - got);
         }
         c->taken += got;
+        c->refills++;
         weir__mem_unlock(&c->lock);
         return got;
 }
@@ -340,6 +341,7 @@ struct span *weir__central_take_span(unsigned kind, unsigned class)
                 list_remove(c, s);
                 s->cached = 1;
                 c->held++;
+                c->refills++;
                 c->nfree -= s->nfree;
         }
         weir__mem_unlock(&c->lock);

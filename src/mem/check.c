@@ -156,6 +156,6 @@ void weir__mem_check_maybe(void)
 
         if (likely(WEIR_CHECK < 3 && !(load_relaxed(&weir__mem_mode) & MODE_WALK)))
                 return;
-        if (fetch_add_relaxed(&calls, 1) % (1 + weir__heap_pages.used / 64) == 0)
+        if (fetch_add_relaxed(&calls, 1) % (1 + load_relaxed(&weir__heap_pages.used) / 64) == 0)
                 weir__mem_check();
 }

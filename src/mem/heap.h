@@ -259,6 +259,7 @@ struct central {
         uint64_t     given;             /* lock: own; objects come back, ever */
         uint64_t     grown;             /* lock: own; spans made, ever */
         uint64_t     returned;          /* lock: own; spans given to the page heap, ever */
+        uint64_t     refills;           /* lock: own; batches or spans that caches took, ever */
         void       **transfer;          /* lock: own; whole batches on their way between caches */
         struct span *list[LISTS];       /* lock: own; spans that no cache holds; LIST_NONE: none */
 } __attribute__((aligned(CACHE_LINE)));

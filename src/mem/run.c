@@ -253,9 +253,11 @@ static void begin(void)
                 for (unsigned class = 1; class < CLASSES; class++) {
                         struct central *c = &weir__central[kind][class];
 
+                        weir__mem_lock(&c->lock);       /* a thread may be ending */
                         n += c->spans - c->held;
+                        weir__mem_unlock(&c->lock);
                 }
-        n += weir__spans_large;
+        n += load_relaxed(&weir__spans_large);
         large_page = 0;
         store_relaxed(&weir__unswept, n);
         store_relaxed(&weir__mem_since, 0);

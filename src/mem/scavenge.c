@@ -32,6 +32,7 @@ enum {
         LONG_LOOKS = 50,                        /* in the long one */
         STEP_PAGES = (4 << 20) / PAGE_SIZE,
         REST = 120,                             /* times what the work took */
+        STACK = 256 << 10,                      /* reading the files of cgroups takes 60 KiB of it */
 };
 
 enum { NONE, STARTING, ASLEEP, WATCHING };
@@ -151,7 +152,7 @@ slowpath void weir__scavenge_start(void)
         }
         if (found != NONE || !cas_seq(&state, &found, STARTING))
                 return;
-        if (weir__os_thread_start_quiet(watch, NULL, 64 << 10) < 0)
+        if (weir__os_thread_start_quiet(watch, NULL, STACK) < 0)
                 store_seq(&state, NONE);        /* the next one tries again */
         else
                 store_seq(&state, WATCHING);

@@ -189,11 +189,11 @@ static void span_init(struct span *s, size_t page, size_t pages, unsigned kind, 
                 store_relaxed(&s->size, pages << PAGE_SHIFT);
                 store_relaxed(&s->objects, 1u);
                 store_relaxed(&s->magic, (uint64_t)0);
-                weir__spans_large += kind != MEM_MANUAL;
+                owner_add(&weir__spans_large, (size_t)(kind != MEM_MANUAL));
         }
-        s->nfree = s->objects;
+        s->nfree = class ? s->objects : 0;              /* who asks for a large one has it */
         for (unsigned i = 0; i < s->words; i++) {
-                unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
+                unsigned left = s->nfree > i * 64 ? s->nfree - i * 64 : 0;
 
                 store_relaxed(&span_free_bits(s)[i],
                               left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1);
@@ -244,11 +244,8 @@ struct span *weir__span_new_large(unsigned kind, size_t size, size_t align, bool
         weir__limit_grow(size);
         s = span_make(kind, CLASS_NONE, MAX(pages, 1u), MAX(align >> PAGE_SHIFT, 1u), 0,
                       ret_zero);
-        if (s) {
-                s->nfree = 0;
-                span_free_bits(s)[0] = 0;
+        if (s)
                 store_relaxed(&s->asked, size);
-        }
         return s;
 }
 
@@ -265,7 +262,7 @@ static void release(struct span *s, bool gone)
                 for (size_t i = 0; i < s->pages; i++)
                         store_relaxed(&weir__heap.class_of[page + i], 0);
         store_relaxed(&s->state, SPAN_NONE);
-        weir__spans_large -= !s->class && s->kind != MEM_MANUAL;
+        owner_add(&weir__spans_large, -(size_t)(!s->class && s->kind != MEM_MANUAL));
         weir__page_free(page, s->pages, gone);
         span_put(s);
         weir__mem_unlock(&weir__heap_lock);
@@ -316,8 +313,6 @@ struct span *weir__span_move(struct span *s, size_t size)
         to = span_make(s->kind, CLASS_NONE, pages, HUGE_PAGES, pages, &zero);
         if (!to)
                 return NULL;
-        to->nfree = 0;
-        span_free_bits(to)[0] = 0;
         store_relaxed(&to->asked, size);
         for (size_t done = 0; done < have; step = MOVE_STEP) {
                 step = MIN(step, have - done);

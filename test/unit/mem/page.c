@@ -2,7 +2,10 @@
 #include "check.h"
 #include "mem/heap.h"
 #include "os/os.h"
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static ptrdiff_t alloc(size_t n, size_t align)
 {
@@ -142,6 +145,24 @@ PLAIN_TEST(released_memory_leaves_the_process)
         after = weir__os_resident();
         ck_assert_uint_le(after, before + (8 << 20));
         walk();
+}
+
+/* Beyond what is opened the range has no right of access: a wild store there is a fault, not a damage. */
+PLAIN_TEST(a_store_beyond_what_is_opened_faults)
+{
+        int   status;
+        pid_t pid;
+
+        ck_assert(weir__mem_start());
+        weir__free(weir__malloc(1));
+        pid = fork();
+        if (!pid) {
+                signal(SIGSEGV, SIG_DFL);
+                *(volatile char *)at((ptrdiff_t)weir__heap_pages.grown + 5) = 1;
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
 }
 
 /* A spike must not leave behind what described it: structs of spans and their table. */
