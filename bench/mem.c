@@ -6,9 +6,9 @@
  * As many goroutines allocate as there are processors.
  *
  * Fair: both sides clear the memory, write one word and drop the object. Go collects whenever 4 MiB
- * were allocated, its smallest heap. weir has no collector yet: here a cycle begins after each 4 MiB,
- * with nothing marked, and allocations sweep what they take. No mark phase is paid for; Go's finds
- * next to nothing to mark. */
+ * were allocated, its smallest heap. weir has no collector yet: here a cycle begins after each 4
+ * MiB, with nothing marked, and allocations sweep what they take. No mark phase is paid for; Go's
+ * finds next to nothing to mark. */
 #include "bench.h"
 #include "mem/mem.h"
 

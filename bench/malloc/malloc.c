@@ -15,8 +15,8 @@
  *                      256 blocks are allocated and freed in another order: ns per pair. The live
  *                      ones are not touched, lest the caches of the processor be what is measured
  *
- * isolate_16, _64      two threads count in neighbouring blocks of 8 bytes, aligned to 16 and to a line:
- *                      ns per count. The second is what a block of its own line is worth
+ * isolate_16, _64      two threads count in neighbouring blocks of 8 bytes, aligned to 16 and to a
+ *                      line: ns per count. The second is what a line of its own is worth
  * start                a process that does nothing, from fork to its end: us
  *
  * Times are processor time of the process divided by operations, the median of ROUNDS rounds after

@@ -15,8 +15,8 @@
  *         may be off by what is under way.
  *         In a child of fork the orphan of a thread that stood inside a slow path may hold what the
  *         central list has as well; so refill and spill move top before the list gets the objects
- *         and after it gave them, and what was under way is lost, not doubled. For the same reason a
- *         bin is empty while its objects change places.
+ *         and after it gave them, and what was under way is lost, not doubled. For the same reason
+ *         a bin is empty while its objects change places.
  * Cost    A malloc and a free of 16 to 1024 bytes take 5.5 ns together where tcmalloc's take 5.6
  *         and glibc's 8.5 (bench malloc, hot).
  * Per thread or per processor? A pop and a push took 2.5 ns on a stack of the thread and 3.1 on

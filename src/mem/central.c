@@ -7,7 +7,7 @@
  *                              | overflow, drain
  *                          list of partial spans, each with a bit per free object --> page heap
  * States  Of a span:  partial  on the list: some objects free, no cache has it
- *                     full     not on it: no free object; of a collected kind on a list of full ones
+ *                     full     no free object; of a collected kind on a list of full ones
  *                     held     by one cache (collected kinds only), which alone touches free
  *                     A span whose objects are all free goes back to the page heap, but the last
  *                     partial one of a class, lest a program that allocates and frees one object
@@ -116,7 +116,7 @@ static unsigned take_bits(struct central *c, struct span *s, void **ret, unsigne
                 for (; word && got < n; word &= word - 1)
                         ret[got++] = (void *)span_object(s, w * 64 +
                                                          (unsigned)__builtin_ctzll(word));
-                bits[w] = word;
+                store_relaxed(&bits[w], word);          /* the collector reads it */
         }
         s->hint = w;
         s->nfree -= got;
@@ -148,7 +148,7 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                         weir__mem_lock(&c->lock);
                         if (s)
                                 add_new(c, s);
-                        else if (!c->list[LIST_PARTIAL])        /* another thread may have freed one */
+                        else if (!c->list[LIST_PARTIAL])        /* else another thread freed one */
                                 break;
                         continue;
                 }
@@ -172,7 +172,7 @@ static struct span *give_one(struct central *c, void *p)
         check(s->state == SPAN_USED && s->class && span_object(s, i) == (uintptr_t)p);
         if (unlikely(bits[w] & bit))
                 weir__mem_abort("free of %p, which is free already (%zu bytes)", p, s->size);
-        bits[w] |= bit;
+        store_relaxed(&bits[w], bits[w] | bit);
         if (w < s->hint)
                 s->hint = w;
         c->nfree++;
@@ -271,7 +271,7 @@ void weir__central_drain(void)
 
 /* ---- spans of the collected kinds ---- */
 
-enum { SWEEP_MOST = 64 };               /* spans that an allocation sweeps before it takes a new one */
+enum { SWEEP_MOST = 64 };       /* spans that an allocation sweeps before it takes a new one */
 
 /* Turns the marks of a span into its free bits; answers how many objects became free. lock: central
  * is held. */

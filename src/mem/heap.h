@@ -115,8 +115,8 @@ struct span {
 enum { SPAN_NONE, SPAN_USED };
 
 /* The lists of a central list. Those of malloc know only the first. Of the collected kinds a cycle
- * sweeps from one pair into the other (weir__sweep_parity): what is on the pair of the last cycle is
- * not swept yet. */
+ * sweeps from one pair into the other (weir__sweep_parity): what is on the pair of the last cycle
+ * is not swept yet. */
 enum { LIST_NONE, LIST_PARTIAL, LIST_FULL, LIST_PARTIAL_1, LIST_FULL_1, LISTS };
 
 static inline bool list_is_partial(unsigned list)
@@ -229,8 +229,8 @@ static inline struct span *weir__span_of(uintptr_t addr)
  * all locks, or is alone). */
 void weir__span_each(void (*fn)(struct span *s, void *arg), void *arg);
 
-/* The next spans from *page on that hold one large object of a collected kind, at most n; moves *page
- * behind them. Answers how many, 0 at the end. Takes lock heap. */
+/* The next spans from *page on that hold one large object of a collected kind, at most n; moves
+ * *page behind them. Answers how many, 0 at the end. Takes lock heap. */
 size_t weir__span_list(size_t *page, struct span **ret, size_t n);
 
 /* How many of those there are. */
@@ -279,8 +279,8 @@ void weir__central_drain(void);
 struct span *weir__central_take_span(unsigned kind, unsigned class);
 void         weir__central_give_span(struct span *s);
 
-/* Sweeps up to n spans of the list that were not swept in this cycle: makes free what is not marked,
- * and the marks clear. Answers how many spans. */
+/* Sweeps up to n spans of the list that were not swept in this cycle: makes free what is not
+ * marked, and the marks clear. Answers how many spans. */
 unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n);
 
 /* The pair of lists that the spans of this cycle are on: 0 or 1. */
@@ -437,8 +437,8 @@ extern const char *weir__limit_root;    /* before the paths of cgroups; "" but i
 /* Derives every invariant of the heap anew and throws where one does not hold. Takes all locks. */
 void weir__mem_check(void);
 
-/* Called at the end of slow operations, and of all under MODE_WALK, with no lock held: walks when the
- * build or a switch asks for it. */
+/* Called at the end of slow operations, and of all under MODE_WALK, with no lock held: walks when
+ * the build or a switch asks for it. */
 void weir__mem_check_maybe(void);
 
 #endif

@@ -2,8 +2,9 @@
  *
  * What    weir__mem_lock_all() takes every lock of the allocator in the order of their ranks. The
  *         handlers of fork use it so that the child finds no lock held by a thread that it does not
- *         have. It may be called again by the thread that has them. Other handlers of fork may allocate between ours: the forking thread then passes
- *         through locks that it holds itself, where the structures are whole.
+ *         have. Other handlers of fork may allocate between ours, or ask for all locks again: the
+ *         forking thread then passes through locks that it holds itself, where the structures are
+ *         whole.
  * Not     Registering our handlers last, which would make that unnecessary: the C library calls
  *         them in the order of registration, and a program may register before anything is
  *         allocated. */

@@ -70,7 +70,7 @@ struct mem_object {
  * allocate and free; what is answered holds as long as the object does. */
 bool weir__mem_find(const void *p, struct mem_object *ret);
 
-/* Marks an object of a collected kind. True: it was not marked before. From: any thread, at once. */
+/* Marks an object of a collected kind. True: it was not marked before. From: any thread. */
 bool weir__mem_mark_object(const struct mem_object *o);
 
 /* Both: false also for what is no pointer into a used object of a collected kind. */
@@ -86,7 +86,7 @@ void weir__mem_set_type(void *p, const void *type);
  * thread, with the world stopped and nobody inside the allocator. */
 void weir__mem_sweep_begin(void);
 
-/* Sweeps up to n spans. Answers how many; 0: all are swept, but for those that another thread is at.
+/* Sweeps up to n spans. Answers how many; 0: all are swept, but those that another thread is at.
  * From: any thread, beside threads that allocate (which sweep what they take). */
 unsigned weir__mem_sweep_some(unsigned n);
 

@@ -23,12 +23,12 @@
  * Order   Pages that are being given back to the kernel are out of everybody's reach for the time
  *         of the call, which is made without the lock. Growing makes its two calls with it: they
  *         are rare, one in 64 MiB.
- * Cost    A search goes down seven levels of eight entries, an update goes up until nothing changes.
- *         1 TiB takes 1.4 GiB of address space for tables; what is touched of them is 12 bytes per
- *         page in use, and the larger part of that goes back with the pages. First fit by address keeps the heap at its low end, and the
- *         high end is what the scavenger finds free.
- * Not     Best fit, which spreads the heap over all its addresses; a tree of free runs, which needs a
- *         node for each and is a walk over scattered memory when there are many; one mapping per
+ * Cost    A search goes down seven levels of eight entries, an update goes up until nothing
+ *         changes. 1 TiB takes 1.4 GiB of address space for tables; what is touched of them is 12
+ *         bytes per page in use, and the larger part of that goes back with the pages. First fit by
+ *         address keeps the heap at its low end, and the high end is what the scavenger finds free.
+ * Not     Best fit, which spreads the heap over all its addresses; a tree of free runs, which needs
+ *         a node for each and is a walk over scattered memory when there are many; one mapping per
  *         span, of which a process has 65 510 at most, at 4 us each. */
 #include "mem/heap.h"
 #include "base/counter.h"
@@ -422,8 +422,9 @@ static size_t find_idle(size_t below, size_t n, size_t *ret_page)
         return 0;
 }
 
-/* A chunk of the heap has 4 KiB of the table of spans: when all of the chunk is gone, so may they. The
- * chunk is out of everybody's reach meanwhile. lock: heap is held, but for the time of the call. */
+/* A chunk of the heap has 4 KiB of the table of spans: when all of the chunk is gone, so may they.
+ * The chunk is out of everybody's reach meanwhile. lock: heap is held, but for the time of the
+ * call. */
 static void forget_tables(size_t page, size_t n)
 {
         size_t first = page / CHUNK, end = (page + n + CHUNK - 1) / CHUNK;

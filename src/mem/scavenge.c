@@ -32,7 +32,7 @@ enum {
         LONG_LOOKS = 50,                        /* in the long one */
         STEP_PAGES = (4 << 20) / PAGE_SIZE,
         REST = 120,                             /* times what the work took */
-        STACK = 256 << 10,                      /* reading the files of cgroups takes 60 KiB of it */
+        STACK = 256 << 10,                      /* reading the files of cgroups takes 60 KiB */
 };
 
 enum { NONE, STARTING, ASLEEP, WATCHING };

@@ -5,7 +5,7 @@
  *         WEIR_FUZZ_MS=60000 fuzz-NAME    longer
  *         fuzz-NAME FILE...               these inputs, as a fuzzer left them
  *
- * With -DWEIR_FUZZ=ON and clang the same sources are linked with libFuzzer in place of this file. */
+ * With -DWEIR_FUZZ=ON and clang the sources are linked with libFuzzer in place of this file. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
-/* The malloc family in any order: sizes from 0 to some megabytes, alignments to 2 MiB, blocks that grow,
- * shrink and move, that another thread frees, that a child of fork finds as its parent left them.
+/* The malloc family in any order: sizes from 0 to some megabytes, alignments to 2 MiB, blocks that
+ * grow, shrink and move, that another thread frees, that a child of fork finds as its parent left
+ * them.
  *
  * An input is a list of operations. Each block is filled with what its place in the table says, and
  * looked at before it changes or goes: two blocks that overlap, a copy that stopped short, a block
- * that is handed out twice or cleared too late do not pass. An input ends with a walk of the heap. */
+ * that is handed out twice or cleared too late do not pass. An input ends with a walk. */
 /* mode: plain */
 /* mode: tiny WEIR_DEBUG=tiny=1 */
 /* mode: harden WEIR_DEBUG=harden=1 */

@@ -111,8 +111,8 @@ PLAIN_TEST(a_large_block_grows_and_shrinks_in_place_when_there_is_room)
         weir__free(q);
 }
 
-/* A buffer that doubles beside other allocations, which keep it from growing in place: when it moves,
- * its two places must not both be in memory. A database that sorted 200 MiB so held 330. */
+/* A buffer that doubles beside other allocations, which keep it from growing in place: when it
+ * moves, its two places must not both be in memory. A database that sorted 200 MiB so held 330. */
 PLAIN_TEST_WITH(a_large_block_that_moves_is_not_in_memory_twice, .timeout = 60)
 {
         enum { MIB = 1 << 20, FIRST = 8 * MIB, LAST = 256 * MIB };
@@ -355,7 +355,7 @@ static void allocate_in_handler(void)
 }
 
 /* In a child, where all threads but this one stand still: no object is in the caches twice, or in a
- * cache and free. A spill that had moved its pointers down and not its end yet once left some so. */
+ * cache and free. A spill that had moved its pointers down and not its end yet once left some. */
 static void verify_caches(void)
 {
         for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)

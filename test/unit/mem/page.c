@@ -147,7 +147,7 @@ PLAIN_TEST(released_memory_leaves_the_process)
         walk();
 }
 
-/* Beyond what is opened the range has no right of access: a wild store there is a fault, not a damage. */
+/* Beyond what is opened the range has no right of access: a wild store there is a fault. */
 PLAIN_TEST(a_store_beyond_what_is_opened_faults)
 {
         int   status;

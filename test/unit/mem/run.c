@@ -239,8 +239,8 @@ PLAIN_TEST(the_pace_is_told_when_so_much_was_allocated)
         ck_assert_uint_eq(weir__mem_since, 0);
 }
 
-/* One thread allocates, with marking on, what others mark by whatever address they have: no mark may
- * be lost, and nothing but an object of that place may be found. */
+/* One thread allocates, with marking on, what others mark by whatever address they have: no mark
+ * may be lost, and nothing but an object of that place may be found. */
 enum { SHARED = 4096 };
 static char    *shared[SHARED];
 static uint32_t marking;
