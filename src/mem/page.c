@@ -441,7 +441,7 @@ static void forget_tables(size_t page, size_t n)
                 owner_add(&weir__heap_pages.released, -(size_t)CHUNK);
                 owner_add(&weir__heap_pages.leaving, CHUNK);
                 weir__mem_unlock(&weir__heap_lock);
-                weir__os_forget(weir__heap.spans + at, CHUNK * sizeof *weir__heap.spans);
+                (void)weir__os_forget(weir__heap.spans + at, CHUNK * sizeof *weir__heap.spans);
                 weir__mem_lock(&weir__heap_lock);
                 bits_put(h.free, at, CHUNK, true);
                 bits_put(h.gone, at, CHUNK, true);
@@ -461,6 +461,7 @@ size_t weir__page_release(size_t *cursor, size_t want, bool whole_huge)
         while (done < want && *cursor) {
                 size_t most = whole_huge ? ARENA_PAGES : want - done;
                 size_t page, n = find_idle(*cursor, most, &page);
+                bool   gone = true;
 
                 if (!n) {
                         *cursor = 0;
@@ -487,15 +488,17 @@ size_t weir__page_release(size_t *cursor, size_t want, bool whole_huge)
                         weir__os_forget_lazily((char *)weir__heap.base + (page << PAGE_SHIFT),
                                                n << PAGE_SHIFT);
                 else
-                        weir__os_forget((char *)weir__heap.base + (page << PAGE_SHIFT),
-                                        n << PAGE_SHIFT);
+                        gone = weir__os_forget((char *)weir__heap.base + (page << PAGE_SHIFT),
+                                               n << PAGE_SHIFT);
 
                 weir__mem_lock(&weir__heap_lock);
                 bits_put(h.free, page, n, true);
-                bits_put(h.gone, page, n, true);
+                bits_put(h.gone, page, n, gone);
                 sum_update(page, n);
                 owner_add(&weir__heap_pages.leaving, -n);
-                owner_add(&weir__heap_pages.released, n);
+                owner_add(gone ? &weir__heap_pages.released : &weir__heap_pages.idle, n);
+                if (!gone)
+                        continue;
                 forget_tables(page, n);
                 done += n;
         }

@@ -153,7 +153,7 @@ static void span_put(struct span *s)
         }
         b->unused = NULL;
         b->fresh = first_struct();
-        weir__os_forget((char *)b + OS_PAGE, SLAB - OS_PAGE);
+        (void)weir__os_forget((char *)b + OS_PAGE, SLAB - OS_PAGE);
 }
 
 /* ---- */
@@ -305,7 +305,7 @@ struct span *weir__span_move(struct span *s, size_t size)
         size_t       pages = size / PAGE_SIZE + (size % PAGE_SIZE != 0), have = span_bytes(s);
         size_t       step = MOVE_STEP - (s->start & (MOVE_STEP - 1));
         struct span *to;
-        bool         zero;
+        bool         zero, gone = true;
 
         if (s->class || s->guarded || s->sampled || have < MOVE_LEAST || size <= have)
                 return NULL;
@@ -317,10 +317,10 @@ struct span *weir__span_move(struct span *s, size_t size)
         for (size_t done = 0; done < have; step = MOVE_STEP) {
                 step = MIN(step, have - done);
                 memcpy((char *)to->start + done, (char *)s->start + done, step);
-                weir__os_forget((char *)s->start + done, step);
+                gone &= weir__os_forget((char *)s->start + done, step);
                 done += step;
         }
-        release(s, true);
+        release(s, gone);
         return to;
 }
 

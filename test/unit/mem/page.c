@@ -4,6 +4,7 @@
 #include "os/os.h"
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +164,27 @@ PLAIN_TEST(a_store_beyond_what_is_opened_faults)
         }
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         ck_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
+}
+
+/* What a program has locked the kernel may keep; it must not be taken for fresh then. */
+PLAIN_TEST(locked_memory_is_not_taken_for_zero)
+{
+        enum { BYTES = 16 << 20 };
+        unsigned char *p = memset(weir__malloc(BYTES), 1, BYTES), *q;
+
+        if (mlock(p, BYTES))
+                test_skip("no memory may be locked");
+        weir__free(p);
+        weir_mem_release();
+        q = weir__calloc(1, BYTES);
+        for (int i = 0; i < BYTES; i += 512)
+                ck_assert_uint_eq(q[i], 0);
+        memset(q, 1, BYTES);
+        q = weir__realloc(q, 4 * BYTES);                /* perhaps in steps */
+        for (int i = 0; i < BYTES; i += 512)
+                ck_assert_uint_eq(q[i], 1);
+        weir__free(q);
+        weir__mem_check();
 }
 
 /* A spike must not leave behind what described it: structs of spans and their table. */
