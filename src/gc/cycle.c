@@ -38,7 +38,21 @@ static uint32_t      mark_turn;         /* atomic, futex: raised when the helper
 static uint32_t      marking;           /* atomic, futex: helpers that have not finished */
 static int64_t       stopped_at;        /* busy */
 
+uint32_t weir__gc_wanted;
+
 /* ---- when ---- */
+
+static void pace(void)
+{
+        store_relaxed(&weir__gc_wanted, 1);
+}
+
+/* Before the first allocation of the first program part that uses the collector. */
+__attribute__((constructor)) static void begin_early(void)
+{
+        weir__mem_hooks.pace = pace;
+        store_relaxed(&weir__mem_trigger, (uint64_t)HEAP_MIN);
+}
 
 static void set_trigger(void)
 {
@@ -60,10 +74,10 @@ static void near_limit(void)
 {
         uint64_t least = MAX(load_relaxed(&gc.live) / 8, (uint64_t)1 << 20);
 
-        if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_grown) < least)
+        if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_since) < least)
                 return;
         store_relaxed(&weir__mem_trigger, least);
-        store_relaxed(&weir__mem_wanted, 1);
+        store_relaxed(&weir__gc_wanted, 1);
 }
 
 static slowpath void read_environment(void)
@@ -125,9 +139,7 @@ static void start_helpers(void)
 
 static void sweep_all(void)
 {
-        size_t page = 0, freed = 0;
-
-        while (weir__mem_sweep_some(&page, &freed))
+        while (weir__mem_sweep_some(64))
                 ;
 }
 
@@ -135,7 +147,6 @@ static void stop(void)
 {
         weir__world_stop();
         stopped_at = weir__os_now();
-        weir__mem_flush_all();
 }
 
 static void mark(void)
@@ -193,7 +204,7 @@ static void collect(const char *why)
         sweep_all();                            /* what the last cycle left */
         begin = weir__os_now();
         weir__roots_find(stop);
-        before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_grown);
+        before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_since);
         mark();
         /* What is added now points to what is marked already: one marker for the whole heap. */
         (void)weir__mark_begin(markers, 1);
@@ -203,10 +214,9 @@ static void collect(const char *why)
         for (uint32_t i = 0; i < nmarkers; i++)
                 live += markers[i].bytes;
         store_relaxed(&gc.live, live);
-        store_relaxed(&weir__mem_grown, 0);
-        store_relaxed(&weir__mem_wanted, 0);
+        store_relaxed(&weir__gc_wanted, 0);
         set_trigger();
-        weir__mem_flip();
+        weir__mem_sweep_begin();
         weir__mem_gc.live = live;
         weir__world_start();
         end = weir__os_now();
@@ -240,10 +250,10 @@ void weir__gc_poll(void)
 {
         if (!begin())
                 return;
-        if (load_relaxed(&weir__mem_grown) >= load_relaxed(&weir__mem_trigger))
+        if (load_relaxed(&weir__mem_since) >= load_relaxed(&weir__mem_trigger))
                 collect("goal");
         else
-                store_relaxed(&weir__mem_wanted, 0);
+                store_relaxed(&weir__gc_wanted, 0);
         store_release(&gc.busy, 0);
 }
 

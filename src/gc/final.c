@@ -81,11 +81,11 @@ static void take_out(struct array *a, size_t i)
 
 void weir_gc_finalize(void *obj, void (*fn)(void *obj))
 {
-        uintptr_t start;
-        size_t    size, i;
+        struct mem_object o;
+        size_t            i;
 
         (void)weir__sched_need_g("weir_gc_finalize");
-        if (!weir__mem_find(obj, &start, &size) || (start != (uintptr_t)obj && size > 16))
+        if (!weir__mem_find(obj, &o) || o.kind == MEM_MANUAL || (o.base != obj && o.size > 16))
                 weir__panic("weir_gc_finalize: %p is not the start of a collected object", obj);
         lock_take(&lock);
         if (!table.room || 2 * (table.n + 1) > table.room)

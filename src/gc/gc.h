@@ -34,6 +34,9 @@ void weir__roots_find(void (*stopped)(void));
 
 /* ---- cycle.c ---- */
 
+/* 1 once enough was allocated for a cycle. */
+extern uint32_t weir__gc_wanted;        /* atomic */
+
 /* Runs a cycle when it is time for one. From: a goroutine, where it may be stopped. */
 void weir__gc_poll(void);
 

@@ -131,7 +131,7 @@ void *weir_gc_alloc(const weir_type *t, size_t n)
         uint16_t              number;
 
         (void)weir__sched_need_g("weir_gc_alloc");
-        if (unlikely(load_relaxed(&weir__mem_wanted)))
+        if (unlikely(load_relaxed(&weir__gc_wanted)))
                 weir__gc_poll();
         if (unlikely(!n))
                 return (void *)(uintptr_t)nothing;

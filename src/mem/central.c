@@ -7,7 +7,7 @@
  *                              | overflow, drain
  *                          list of partial spans, each with a bit per free object --> page heap
  * States  Of a span:  partial  on the list: some objects free, no cache has it
- *                     full     not on it: no free object
+ *                     full     no free object; of a collected kind on a list of full ones
  *                     held     by one cache (collected kinds only), which alone touches free
  *                     A span whose objects are all free goes back to the page heap, but the last
  *                     partial one of a class, lest a program that allocates and frees one object
@@ -27,7 +27,8 @@
 #include "mem/heap.h"
 
 struct central weir__central[KINDS][CLASSES];
-uint32_t       weir__heap_epoch;
+uint32_t       weir__sweep_parity;
+uint64_t       weir__unswept;
 
 bool weir__central_init(void)
 {
@@ -47,48 +48,35 @@ bool weir__central_init(void)
 
 /* ---- the list; lock: central is held ---- */
 
-static void list_add(struct central *c, struct span *s)
+static void list_add(struct central *c, struct span *s, unsigned list)
 {
         check(!s->listed);
         s->prev = NULL;
-        s->next = c->list;
-        if (c->list)
-                c->list->prev = s;
-        c->list = s;
-        s->listed = LIST_PARTIAL;
-        c->partial++;
+        s->next = c->list[list];
+        if (s->next)
+                s->next->prev = s;
+        c->list[list] = s;
+        s->listed = (uint8_t)list;
+        c->partial += list_is_partial(list);
 }
 
-static void full_add(struct central *c, struct span *s)
+/* Where a span of a collected kind belongs in this cycle. */
+static unsigned list_of(const struct span *s)
 {
-        check(!s->listed);
-        s->next = NULL;
-        s->prev = c->full_last;
-        if (c->full_last)
-                c->full_last->next = s;
-        else
-                c->full = s;
-        c->full_last = s;
-        s->listed = LIST_FULL;
+        return (s->nfree ? LIST_PARTIAL : LIST_FULL) + 2 * load_relaxed(&weir__sweep_parity);
 }
 
 static void list_remove(struct central *c, struct span *s)
 {
-        bool full = s->listed == LIST_FULL;
-
         check(s->listed);
         if (s->prev)
                 s->prev->next = s->next;
-        else if (full)
-                c->full = s->next;
         else
-                c->list = s->next;
+                c->list[s->listed] = s->next;
         if (s->next)
                 s->next->prev = s->prev;
-        else if (full)
-                c->full_last = s->prev;
+        c->partial -= list_is_partial(s->listed);
         s->listed = LIST_NONE;
-        c->partial -= !full;
 }
 
 static void add_new(struct central *c, struct span *s)
@@ -97,7 +85,7 @@ static void add_new(struct central *c, struct span *s)
         c->spans++;
         c->grown++;
         c->nfree += s->objects;
-        list_add(c, s);
+        list_add(c, s, s->kind == MEM_MANUAL ? (unsigned)LIST_PARTIAL : list_of(s));
 }
 
 /* Takes a wholly free span off the list; the caller releases it after the lock. */
@@ -128,7 +116,7 @@ static unsigned take_bits(struct central *c, struct span *s, void **ret, unsigne
                 for (; word && got < n; word &= word - 1)
                         ret[got++] = (void *)span_object(s, w * 64 +
                                                          (unsigned)__builtin_ctzll(word));
-                bits[w] = word;
+                store_relaxed(&bits[w], word);          /* the collector reads it */
         }
         s->hint = w;
         s->nfree -= got;
@@ -150,7 +138,7 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                 memcpy(ret, c->transfer + c->ntransfer, got * sizeof *ret);
         }
         while (got < n) {
-                struct span *s = c->list;
+                struct span *s = c->list[LIST_PARTIAL];
 
                 if (!s) {
                         if (got)
@@ -160,13 +148,14 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                         weir__mem_lock(&c->lock);
                         if (s)
                                 add_new(c, s);
-                        else if (!c->list)              /* another thread may have freed one */
+                        else if (!c->list[LIST_PARTIAL])        /* else another thread freed one */
                                 break;
                         continue;
                 }
                 got += take_bits(c, s, ret + got, n - got);
         }
         c->taken += got;
+        c->refills++;
         weir__mem_unlock(&c->lock);
         return got;
 }
@@ -183,12 +172,12 @@ static struct span *give_one(struct central *c, void *p)
         check(s->state == SPAN_USED && s->class && span_object(s, i) == (uintptr_t)p);
         if (unlikely(bits[w] & bit))
                 weir__mem_abort("free of %p, which is free already (%zu bytes)", p, s->size);
-        bits[w] |= bit;
+        store_relaxed(&bits[w], bits[w] | bit);
         if (w < s->hint)
                 s->hint = w;
         c->nfree++;
         if (!s->nfree++)
-                list_add(c, s);
+                list_add(c, s, LIST_PARTIAL);
         if (s->nfree < s->objects || c->partial == 1)
                 return NULL;
         retire(c, s);
@@ -252,7 +241,7 @@ static struct span *retire_empty(struct central *c)
 {
         struct span *empty = NULL, *next;
 
-        for (struct span *s = c->list; s; s = next) {
+        for (struct span *s = c->list[LIST_PARTIAL]; s; s = next) {
                 next = s->next;
                 if (s->nfree == s->objects) {
                         retire(c, s);
@@ -282,54 +271,56 @@ void weir__central_drain(void)
 
 /* ---- spans of the collected kinds ---- */
 
-/* lock: central is held, and s is in no cache. */
+enum { SWEEP_MOST = 64 };       /* spans that an allocation sweeps before it takes a new one */
+
+/* Turns the marks of a span into its free bits; answers how many objects became free. lock: central
+ * is held. */
 static uint32_t sweep(struct central *c, struct span *s)
 {
         uint64_t *bits = span_free_bits(s), *marks = span_mark_bits(s);
         uint64_t *scanned = span_scan_bits(s);
-        uint32_t  nfree = 0, freed;
+        uint32_t  before = s->nfree, nfree = 0;
 
-        for (unsigned i = 0; i < s->words; i++) {
-                unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
+        for (unsigned i = 0; i < (s->objects + 63) / 64; i++) {
+                unsigned left = s->objects - i * 64;
                 uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
+                uint64_t free = ~load_relaxed(&marks[i]) & valid;
 
-                store_relaxed(&bits[i], ~marks[i] & valid);
-                marks[i] = scanned[i] = 0;
-                nfree += popcount(bits[i]);
+                store_relaxed(&bits[i], free);
+                store_relaxed(&marks[i], 0);
+                scanned[i] = 0;
+                nfree += popcount(free);
         }
-        freed = nfree - s->nfree;
-        c->nfree += freed;
+        list_remove(c, s);
         s->nfree = nfree;
         s->hint = 0;
-        s->epoch = weir__heap_epoch;
-        list_remove(c, s);
-        if (nfree)
-                list_add(c, s);
-        else
-                full_add(c, s);
-        fetch_add_relaxed(&weir__swept, freed);
-        fetch_add_relaxed(&weir__swept_bytes, freed * s->size);
-        return freed;
+        c->nfree += nfree - before;
+        list_add(c, s, list_of(s));
+        fetch_add_relaxed(&weir__unswept, -UINT64_C(1));
+        fetch_add_relaxed(&weir__swept, nfree - before);
+        fetch_add_relaxed(&weir__swept_bytes, (uint64_t)(nfree - before) * s->size);
+        return nfree - before;
 }
 
-/* A span with free objects, found by sweeping some if need be. lock: central is held. */
-static struct span *pick(struct central *c)
+/* The next span that was not swept in this cycle, those with free objects first. lock: central is
+ * held. */
+static struct span *unswept(const struct central *c)
 {
-        enum { TRIES = 64 };
+        unsigned other = 2 * (load_relaxed(&weir__sweep_parity) ^ 1);
+
+        return c->list[LIST_PARTIAL + other] ? c->list[LIST_PARTIAL + other]
+                                             : c->list[LIST_FULL + other];
+}
+
+/* A span with free objects that is there already, swept now if need be. lock: central is held. */
+static struct span *find_span(struct central *c)
+{
+        unsigned     mine = LIST_PARTIAL + 2 * load_relaxed(&weir__sweep_parity);
         struct span *s;
 
-        while ((s = c->list)) {
-                if (s->epoch != weir__heap_epoch)
-                        sweep(c, s);
-                if (s->nfree)
-                        return s;
-        }
-        for (int i = 0; i < TRIES && (s = c->full) && s->epoch != weir__heap_epoch; i++) {
+        for (unsigned i = 0; !c->list[mine] && i < SWEEP_MOST && (s = unswept(c)); i++)
                 sweep(c, s);
-                if (s->nfree)
-                        return s;
-        }
-        return NULL;
+        return c->list[mine];
 }
 
 struct span *weir__central_take_span(unsigned kind, unsigned class)
@@ -338,7 +329,7 @@ struct span *weir__central_take_span(unsigned kind, unsigned class)
         struct span    *s;
 
         weir__mem_lock(&c->lock);
-        s = pick(c);
+        s = find_span(c);
         if (!s) {
                 weir__mem_unlock(&c->lock);
                 s = weir__span_new(kind, class);
@@ -346,12 +337,13 @@ struct span *weir__central_take_span(unsigned kind, unsigned class)
                 if (s)
                         add_new(c, s);
                 else
-                        s = pick(c);
+                        s = find_span(c);
         }
         if (s) {
                 list_remove(c, s);
                 s->cached = 1;
                 c->held++;
+                c->refills++;
                 c->nfree -= s->nfree;
         }
         weir__mem_unlock(&c->lock);
@@ -371,30 +363,26 @@ void weir__central_give_span(struct span *s)
         s->nfree = nfree;
         s->hint = 0;
         c->nfree += nfree;
-        if (nfree)
-                list_add(c, s);
-        else
-                full_add(c, s);
+        list_add(c, s, list_of(s));
         weir__mem_unlock(&c->lock);
 }
 
-size_t weir__central_sweep(struct span *s)
+unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n)
 {
-        struct central *c = &weir__central[s->kind][s->class];
-        uint32_t        freed;
-        bool            empty;
+        struct central *c = &weir__central[kind][class];
+        struct span    *empty = NULL, *s;
+        unsigned        done = 0;
 
         weir__mem_lock(&c->lock);
-        if (s->cached || s->loose || s->epoch == weir__heap_epoch) {
-                weir__mem_unlock(&c->lock);
-                return 0;
+        for (; done < n && (s = unswept(c)); done++) {
+                sweep(c, s);
+                if (s->nfree == s->objects) {
+                        retire(c, s);
+                        s->next = empty;
+                        empty = s;
+                }
         }
-        freed = sweep(c, s);
-        empty = s->nfree == s->objects;
-        if (empty)
-                retire(c, s);
         weir__mem_unlock(&c->lock);
-        if (empty)
-                weir__span_release(s);
-        return freed;
+        release_all(empty);
+        return done;
 }

@@ -527,21 +527,6 @@ bool weir__mark_is(const void *p)
         return i < s->objects && load_seq(&span_mark_bits(s)[i / 64]) >> (i % 64) & 1;
 }
 
-bool weir__mem_find(const void *p, uintptr_t *ret_start, size_t *ret_size)
-{
-        struct span *s = collected_span((uintptr_t)p);
-        uint32_t     i;
-
-        if (!s)
-                return false;
-        i = index_of(s, (uintptr_t)p);
-        if (i >= s->objects || load_relaxed(&span_free_bits(s)[i / 64]) >> (i % 64) & 1)
-                return false;
-        *ret_start = span_object(s, i);
-        *ret_size = s->class ? s->size : load_relaxed(&s->asked);
-        return true;
-}
-
 /* ---- malloc ---- */
 
 /* Blocks that are free but wait in a cache or between caches: what they held before they were freed

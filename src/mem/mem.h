@@ -66,21 +66,30 @@ struct mem_type {
 };
 void weir__mem_type(uint16_t number, const struct mem_type *type);
 
-/* How many bytes were handed to caches since the collector last set it to 0, and at how many it
- * wants to hear: then weir__mem_wanted becomes 1. */
-extern uint64_t weir__mem_grown, weir__mem_trigger;     /* atomic */
-extern uint32_t weir__mem_wanted;                       /* atomic */
+/* What an address leads to. */
+struct mem_object {
+        void         *base;
+        size_t        size;             /* of its slot */
+        const void   *type;             /* of its span, see weir__mem_set_type */
+        enum mem_kind kind;
+        uint32_t      index;            /* of it in the span */
+        struct span  *span;
+};
 
-/* With the world stopped: takes back what the threads hold for objects of collected kinds. */
-void weir__mem_flush_all(void);
+/* Whether p points to or into an object that is in use, of any kind (of malloc also one that a
+ * cache holds), and which. Two loads lead to the span. From: any thread, beside threads that
+ * allocate and free; what is answered holds as long as the object does. */
+bool weir__mem_find(const void *p, struct mem_object *ret);
 
-/* With the world stopped, marking ended and nothing left to be swept: from here on what is not
- * marked is free. */
-void weir__mem_flip(void);
+/* Marks an object of a collected kind. True: it was not marked before. From: any thread. */
+bool weir__mem_mark_object(const struct mem_object *o);
 
-/* Sweeps the next spans from *page on, 0 at first, and adds how many objects became free. Answers 0
- * when all are swept. From: one thread at a time. */
-size_t weir__mem_sweep_some(size_t *page, size_t *ret_freed);
+/* Both: false also for what is no pointer into a used object of a collected kind. */
+bool weir__mem_mark(const void *p);
+
+/* A word for the span that p, of kind MEM_TYPED, lies in; NULL before. For a large object that is a
+ * word of its own. */
+void weir__mem_set_type(void *p, const void *type);
 
 /* ---- marking: mark.c ---- */
 
@@ -129,16 +138,30 @@ void weir__mark_drain(struct marker *m);
 /* Whether p points to or into an object that is marked. */
 bool weir__mark_is(const void *p);
 
-/* The used object of a collected kind that p points to or into. */
-bool weir__mem_find(const void *p, uintptr_t *ret_start, size_t *ret_size);
+/* ---- sweep: objects that are not marked become free, and the marks clear ---- */
 
-/* Marks the object that p points to or into. True: it was not marked before. False also for what
- * is no pointer into a used object of a collected kind. From: any thread. */
-bool weir__mem_mark(const void *p);
+/* Marking has ended: from now on all is to be swept. Flushes the caches of all threads. From: one
+ * thread, with the world stopped and nobody inside the allocator. */
+void weir__mem_sweep_begin(void);
 
-/* Frees all collected objects that are not marked and clears the marks. Answers how many were
- * freed. No other thread may allocate collected objects meanwhile, and their caches are flushed. */
+/* Sweeps up to n spans. Answers how many; 0: all are swept, but those that another thread is at.
+ * From: any thread, beside threads that allocate (which sweep what they take). */
+unsigned weir__mem_sweep_some(unsigned n);
+
+/* Spans still to be swept; no mark may be set before it is 0. */
+extern uint64_t weir__unswept;          /* atomic */
+
+/* All at once: begin and some. Answers how many objects were freed. No other thread may allocate
+ * collected objects meanwhile, and their caches are flushed. */
 size_t weir__mem_sweep(void);
+
+/* ---- pace ---- */
+
+/* Bytes of collected objects taken since the last weir__mem_sweep_begin, in steps of a span. */
+extern uint64_t weir__mem_since;        /* atomic */
+
+/* Where the hook pace is called. */
+extern uint64_t weir__mem_trigger;      /* atomic; UINT64_MAX: never */
 
 /* While true, new objects are marked. Set by the collector with the world stopped. */
 extern bool weir__run_marks;
@@ -147,9 +170,9 @@ extern bool weir__run_marks;
  * belong to threads: then it must not be taken off its thread. From: a handler on that thread. */
 bool weir__mem_interrupted(const void *pc);
 
-/* How many threads the allocator and the collector run; and one or more of them more. */
-void weir__mem_threads_more(unsigned n);
+/* How many threads the allocator and the collector run; and that there are n more. */
 unsigned weir__mem_threads(void);
+void     weir__mem_threads_more(unsigned n);
 
 /* Whether p is from malloc, and that is weir's. */
 bool weir__mem_own(const void *p);
@@ -173,6 +196,11 @@ struct mem_hooks {
         /* Collect garbage: the heap is about to grow beyond the limit, or there is no memory. From:
          * any thread that allocates, inside the allocator, without its locks. Filled by gc. */
         void (*collect)(void);
+
+        /* weir__mem_since has reached weir__mem_trigger; called at each step from then on. From: a
+         * thread that allocates collected objects, inside the allocator, without its locks. May
+         * neither allocate nor park. Filled by gc. */
+        void (*pace)(void);
 };
 extern struct mem_hooks weir__mem_hooks;
 
