@@ -235,8 +235,9 @@ static struct g *look_around(struct m *m)
                         return g;
                 if (run_timers(m->p) && (g = weir__runq_get(m->p)))
                         return g;
-                for (unsigned i = 0; i < 16; i++)
-                        weir__spin_pause();
+                if (!weir__sched_spawn_ahead(m->p))
+                        for (unsigned i = 0; i < 16; i++)
+                                weir__spin_pause();
                 poll_now(m->p);
                 if ((g = weir__runq_get(m->p)))
                         return g;
@@ -396,7 +397,7 @@ static bool serve_bound(struct m *m)
         int64_t stopped = load_relaxed(&m->p->stopped_at);
 
         return weir__bound_serve(m, load_relaxed(&weir__sched_coarse) - stopped >=
-                                            weir__debug.slice * 1000000);
+                                            load_relaxed(&m->p->stopped_for));
 }
 
 /* ---- in the order of a seed ---- */

@@ -27,8 +27,8 @@ struct halt {
 struct m {
         struct g  *g;           /* only this thread: what it runs; &g0 in the scheduler itself */
         struct p  *p;           /* only this thread: NULL while it has no processor */
-        struct g   g0;          /* the scheduler's own context, on the thread's own stack */
         int       *err;         /* const after start: this thread's errno */
+        struct g   g0;          /* the scheduler's own context, on the thread's own stack */
         uint32_t   wake;        /* atomic, futex: 1 once it may go on */
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */
@@ -37,7 +37,9 @@ struct m {
         bool       ending;      /* only this thread: its locked goroutine has ended */
 
         /* A thread of the program that is attached (lock.c). */
-        bool       guest;       /* const while attached */
+        bool       guest;       /* atomic: it is attached */
+        bool       listed;      /* lock: sched: in sched.guest_list, for good */
+        struct m  *guest_next;  /* const while listed */
         uint32_t   attached;    /* only this thread: open calls of weir_thread_attach */
         struct g   own;         /* its goroutine, which has no stack of ours */
         uint32_t   id;          /* const */
@@ -61,7 +63,7 @@ struct m {
 
         /* Stopping the world (world.c). */
         struct m   *all_next;   /* const once listed */
-        bool        listed;     /* only this thread */
+        bool        in_all;     /* only this thread */
         uint32_t    alive;      /* atomic: a thread has this record */
         uint32_t    halted;     /* atomic: it stands at halt */
         uint32_t    asleep;     /* atomic: it waits for a processor at halt */

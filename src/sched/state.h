@@ -42,10 +42,13 @@ struct scheduler {
         struct g    *dead[33];          /* atomic; lock: sched to write: recycled goroutines */
         struct g    *cold[33];          /* the same, memory of their stacks returned */
         uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
+        uint32_t     demand;            /* atomic: goroutines taken from there, or newly made */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
+        uint32_t     own_threads;       /* atomic: the caller of weir_run, and the monitor */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
         uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
         uint32_t     guests;            /* atomic: attached threads */
+        struct m    *guest_list;        /* atomic; lock: sched to write: records that ever were of some */
         struct m    *free_m;            /* lock: sched: of threads that ended, linked by idle_next */
 
         struct m_list bound;            /* lock: sched: they came back from a call (bound.c) */
@@ -178,6 +181,7 @@ void weir__slice_start(struct p *p);            /* owner: a fresh budget */
 void weir__p_release(struct p *p);              /* a processor that nobody has: to who needs it */
 void weir__lock_wait(struct m *m, struct g *g); /* a locked goroutine: until it was readied */
 void weir__lock_yield(struct m *m, struct g *g);
+void weir__guest_each(bool (*fn)(void *g, void *arg), void *arg);       /* any thread: for dumps */
 
 /* ---- world.c ---- */
 void weir__world_stand(void);                   /* until the world runs */
@@ -212,6 +216,7 @@ void weir__sched_run_root(void *root);
 _Noreturn void weir__sched_finish(struct g *g);         /* itself, its function is over */
 void weir__sched_note_use(struct g *g);                 /* itself, WEIR_DEBUG=stackuse */
 uint64_t weir__sched_new_id(struct p *p);
+bool weir__sched_spawn_ahead(struct p *p);      /* owner: makes dead ones, if many are wanted */
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- trim.c ---- */

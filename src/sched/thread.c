@@ -109,10 +109,10 @@ void weir__m_begin(struct m *m)
         store_relaxed(&m->asleep, 0);
         m->halt.sp = 0;
         m->tcb = weir__arch_tcb();
-        if (!m->listed) {
+        if (!m->in_all) {
                 struct m *head = load_relaxed(&sched.all_m);
 
-                m->listed = true;
+                m->in_all = true;
                 do
                         m->all_next = head;
                 while (!cas_seq(&sched.all_m, &head, m));
@@ -127,13 +127,14 @@ static void thread_main(void *arg)
         struct m *m = arg;
         char      name[16], *low, *high;
 
+        weir__os_signals_as_kept();     /* the monitor, which blocks them all, may have started it */
         weir__fmt(name, sizeof name, "weir-%u", m->id);
         weir__os_thread_name(name);
         weir__os_thread_precise_timers();
         weir__os_thread_stack(&low, &high);
         m->g0.stack.low = low;
         m->g0.stack.high = high;
-        m->guest = false;
+        store_relaxed(&m->guest, false);
         weir__m_begin(m);
         if (m->next_p) {
                 weir__m_take_p(m, m->next_p);

@@ -52,6 +52,7 @@ static struct {
 
 static void hold(size_t bytes, size_t pieces)
 {
+        bytes = (bytes + 4095) & ~(size_t)4095;
         held.at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (held.at == MAP_FAILED) {
@@ -65,6 +66,8 @@ static void hold(size_t bytes, size_t pieces)
                 *p = 1;
 }
 
+/* From the top, for there the kernel maps next: the stacks shall not lie in pieces between what is
+ * held and what is not. */
 static void let_go(void)
 {
         size_t n = held.piece;
@@ -72,8 +75,8 @@ static void let_go(void)
         if ((size_t)(held.end - held.at) < n)
                 n = (size_t)(held.end - held.at);
         if (n)
-                munmap(held.at, n);
-        held.at += n;
+                munmap(held.end - n, n);
+        held.end -= n;
 }
 
 static long arrived, woken;
