@@ -10,7 +10,10 @@
 #include <weir/go.h>
 #include <weir/chan.h>
 #include <weir/sync.h>
+#include <weir/cpu.h>
 #include <weir/mem.h>
+#include <weir/bytes.h>
+#include <weir/slice.h>
 #include <weir/net.h>
 #include <weir/metric.h>
 

@@ -55,6 +55,16 @@ enum mem_kind {
  * interrupted by a switch to another goroutine (weir__mem_interrupted). */
 void *weir__mem_alloc(enum mem_kind kind, size_t size);
 
+/* How many bytes the object of a request of size bytes really has. */
+size_t weir__mem_round(size_t size);
+
+/* How many bytes from p to the end of its object, free or not; SIZE_MAX: p is not in the heap. */
+size_t weir__mem_room(const void *p);
+
+/* Frees a collected object that nothing points to any more, by the word of the caller, if that can be
+ * done at once (large ones); else the next sweep does. NULL is fine. */
+void weir__mem_drop(void *p);
+
 /* Marks the object that p points to or into. True: it was not marked before. False also for what
  * is no pointer into a used object of a collected kind. From: any thread. */
 bool weir__mem_mark(const void *p);
