@@ -14,6 +14,7 @@
 #include <weir/mem.h>
 #include <weir/bytes.h>
 #include <weir/slice.h>
+#include <weir/map.h>
 #include <weir/net.h>
 #include <weir/metric.h>
 
