@@ -53,8 +53,10 @@ static struct weir_map_table_ *table_new(const weir_map *m, uint32_t slots, uint
 static void retire(struct weir_map_table_ *t)
 {
         t->stale = 1;
-        if (!load_relaxed(&t->visited))
-                weir__mem_drop(t->ctrl);
+        if (load_relaxed(&t->visited))
+                return;
+        weir__mem_drop(t->ctrl);
+        weir__mem_drop(t);
 }
 
 /* ---- the directory ---- */

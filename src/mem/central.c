@@ -306,6 +306,29 @@ void weir__central_give_span(struct span *s)
         weir__mem_unlock(&c->lock);
 }
 
+bool weir__central_drop(struct span *s, uint32_t i)
+{
+        struct central *c = &weir__central[s->kind][s->class];
+        bool            held, empty = false;
+
+        weir__mem_lock(&c->lock);
+        held = s->cached;
+        if (!held) {
+                span_free_bits(s)[i / 64] |= UINT64_C(1) << (i % 64);
+                s->hint = MIN(s->hint, i / 64);
+                c->nfree++;
+                if (!s->nfree++)
+                        list_add(c, s);
+                empty = s->nfree == s->objects && c->partial > 1;
+                if (empty)
+                        retire(c, s);
+        }
+        weir__mem_unlock(&c->lock);
+        if (empty)
+                weir__span_release(s);
+        return !held;
+}
+
 size_t weir__central_sweep(struct span *s)
 {
         struct central *c = &weir__central[s->kind][s->class];

@@ -254,6 +254,9 @@ void         weir__central_give_span(struct span *s);
  * that a cache holds is left alone. */
 size_t weir__central_sweep(struct span *s);
 
+/* Marks one object as free; false: a cache holds the span. Takes lock central. */
+bool weir__central_drop(struct span *s, uint32_t i);
+
 /* ---- caches: cache.c ---- */
 
 /* What one thread holds of one malloc class: a stack of pointers that grows upwards. The word below
