@@ -136,7 +136,7 @@ WEIR_API size_t weir_map_len(const weir_map *m);
 /* An iteration, begun by { .map = m }; nothing has to be done to end it early. */
 typedef struct weir_map_iter {
         const weir_map *map;
-        void           *table_;
+        void           *table_, *slots_;
         uint64_t        from_, to_, start_;
         uint64_t        epoch_;
         uint32_t        group_, offset_, bits_, state_;
@@ -153,13 +153,13 @@ enum { WEIR_MAP_EMPTY_ = 0x80, WEIR_MAP_DELETED_ = 0xfe, WEIR_MAP_NEVER_ = 0xff 
 
 typedef struct weir_map_ref_ {
         uint8_t *ctrl;
-        uint64_t mask;          /* groups less one */
+        uint64_t mask;          /* groups less one, times 16 */
 } weir_map_ref_;
 
 struct weir_map {
         weir_map_ref_ *refs_;           /* tables by the first bits of the hash */
         uint64_t       seed_;
-        uint32_t       shift_;          /* 63 less the number of these bits */
+        uint32_t       shift_;          /* 60 less the number of these bits */
         uint32_t       writing_;        /* atomic: someone changes the map */
         size_t         len_;
         uint64_t       epoch_;          /* changes when entries left their places */
@@ -181,6 +181,19 @@ WEIR_API weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t va
 WEIR_API void *weir_map_add_(weir_map *m, uint64_t hash);
 WEIR_API void  weir_map_remove_(weir_map *m, uint64_t hash, void *slot);
 WEIR_API bool  weir_map_step_(weir_map_iter *it, void **ret_slot);
+
+/* Goes on within a group of a map that did not change. */
+static inline bool weir_map_advance_(weir_map_iter *it, size_t slot_size, void **ret_slot)
+{
+        uint32_t bits = it->bits_;
+
+        if (__builtin_expect(!bits || it->epoch_ != it->map->epoch_, 0))
+                return weir_map_step_(it, ret_slot);
+        it->bits_ = bits & (bits - 1);
+        *ret_slot = (char *)it->slots_ + (unsigned)__builtin_ctz(bits) * slot_size;
+        return true;
+}
+
 WEIR_API void  weir_map_null_(const char *call) WEIR_NORETURN;
 
 /* Makes a hash of what differs at all; after wyhash's multiplication, both halves folded. */
@@ -239,29 +252,36 @@ static inline uint32_t weir_group_full_(weir_group_ g)
 }
 #endif
 
-/* The slot that holds the key, or NULL. */
+/* Where the table of a hash is: its index in the directory, times the size of a ref. */
+static inline const weir_map_ref_ *weir_map_ref_of_(const weir_map *m, uint64_t h)
+{
+        return (const weir_map_ref_ *)(const void *)((const char *)m->refs_ +
+                                                     ((h >> m->shift_) & ~UINT64_C(15)));
+}
+
+/* The slot that holds the key, or NULL. Places are counted in slots, of which a group has 16. */
 static inline __attribute__((always_inline)) void *
 weir_map_find_(const weir_map *m, uint64_t h, const void *key,
                bool (*equal)(const void *, const void *, const weir_map *), size_t slot_size)
 {
-        const weir_map_ref_ *r = &m->refs_[(h >> 1) >> m->shift_];
+        const weir_map_ref_ *r = weir_map_ref_of_(m, h);
         const uint8_t       *ctrl = r->ctrl;
-        uint64_t             mask = r->mask, at = (h >> 7) & mask, step = 0;
-        char                *slots = (char *)(uintptr_t)(ctrl + 16 * (mask + 1));
+        uint64_t             mask = r->mask, at = (h >> 3) & mask, step = 0;
+        char                *slots = (char *)(uintptr_t)(ctrl + mask + 16);
         uint8_t              want = h & 0x7f;
 
         for (;;) {
-                weir_group_ g = weir_group_load_(ctrl + 16 * at);
+                weir_group_ g = weir_group_load_(ctrl + at);
                 uint32_t    bits = weir_group_match_(g, want);
 
                 for (; bits; bits &= bits - 1) {
-                        char *slot = slots + (16 * at + (unsigned)__builtin_ctz(bits)) * slot_size;
+                        char *slot = slots + (at + (unsigned)__builtin_ctz(bits)) * slot_size;
 
                         if (__builtin_expect(equal(slot, key, m), 1))
                                 return slot;
                 }
                 if (__builtin_expect(weir_group_match_(g, WEIR_MAP_EMPTY_) != 0, 1) ||
-                    ++step > mask)
+                    (step += 16) > mask)
                         return NULL;
                 at = (at + step) & mask;
         }
@@ -305,19 +325,18 @@ weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, s
                         const weir_map_ref_ *r;
 
                         h[i] = hash(keys + (base + i) * key_size, m);
-                        r = &m->refs_[(h[i] >> 1) >> m->shift_];
-                        __builtin_prefetch(r->ctrl + 16 * ((h[i] >> 7) & r->mask));
+                        r = weir_map_ref_of_(m, h[i]);
+                        __builtin_prefetch(r->ctrl + ((h[i] >> 3) & r->mask));
                 }
                 for (size_t i = 0; i < k; i++) {
-                        const weir_map_ref_ *r = &m->refs_[(h[i] >> 1) >> m->shift_];
-                        uint64_t             at = (h[i] >> 7) & r->mask;
-                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + 16 * at),
+                        const weir_map_ref_ *r = weir_map_ref_of_(m, h[i]);
+                        uint64_t             at = (h[i] >> 3) & r->mask;
+                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at),
                                                           h[i] & 0x7f);
 
                         if (bits)
-                                __builtin_prefetch(r->ctrl + 16 * (r->mask + 1) +
-                                                   (16 * at + (unsigned)__builtin_ctz(bits)) *
-                                                           slot_size);
+                                __builtin_prefetch(r->ctrl + r->mask + 16 +
+                                                   (at + (unsigned)__builtin_ctz(bits)) * slot_size);
                 }
                 for (size_t i = 0; i < k; i++) {
                         char *slot = (char *)weir_map_find_(m, h[i], keys + (base + i) * key_size,
@@ -475,7 +494,7 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
                                                    name##_val_ *ret_val)                        \
         {                                                                                       \
                 void *s;                                                                        \
-                if (!weir_map_step_(it, &s))                                                    \
+                if (!weir_map_advance_(it, sizeof(struct name##_slot_), &s))                                                    \
                         return false;                                                           \
                 if (ret_key)                                                                    \
                         *ret_key = ((struct name##_slot_ *)s)->key;                             \

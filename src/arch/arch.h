@@ -159,7 +159,7 @@ struct bytes_ops {
         ptrdiff_t (*last_index)(const void *s, size_t n, uint8_t b);
         size_t    (*count)(const void *s, size_t n, uint8_t b);
         bool      (*equal)(const void *a, const void *b, size_t n);
-        int       (*compare)(const void *a, const void *b, size_t n);
+        int       (*compare)(const void *a, size_t na, const void *b, size_t nb);
         /* Where the needle of m bytes, 2 <= m <= n, is; -1: nowhere. May give up at i, having looked
          * at all before, with -2 - i: when comparing has cost more than looking. */
         ptrdiff_t (*find)(const void *s, size_t n, const void *needle, size_t m);

@@ -187,12 +187,12 @@ static inline size_t common(const uint8_t *p, const uint8_t *q, size_t n)
         return m ? i + first_of(m) : n;
 }
 
-static int compare_bytes(const void *a, const void *b, size_t n)
+static int compare_bytes(const void *a, size_t na, const void *b, size_t nb)
 {
         const uint8_t *p = a, *q = b;
-        size_t         i = common(p, q, n);
+        size_t         n = na < nb ? na : nb, i = common(p, q, n);
 
-        return i == n ? 0 : p[i] - q[i];
+        return i == n ? (na > nb) - (na < nb) : p[i] - q[i];
 }
 
 /* ---- find ----

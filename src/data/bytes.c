@@ -70,9 +70,7 @@ bool weir_bytes_equal(const void *a, const void *b, size_t n)
 
 int weir_bytes_compare(const void *a, size_t na, const void *b, size_t nb)
 {
-        int c = chosen.compare(a, b, MIN(na, nb));
-
-        return c ? c : (na > nb) - (na < nb);
+        return chosen.compare(a, na, b, nb);
 }
 
 bool weir_bytes_equal_fold(const void *a, const void *b, size_t n)

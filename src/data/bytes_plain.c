@@ -32,19 +32,19 @@ static size_t count_byte(const void *from, size_t n, uint8_t b)
         return c;
 }
 
-static int compare_bytes(const void *a, const void *b, size_t n)
+static int compare_bytes(const void *a, size_t na, const void *b, size_t nb)
 {
         const uint8_t *p = a, *q = b;
 
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < na && i < nb; i++)
                 if (p[i] != q[i])
                         return p[i] - q[i];
-        return 0;
+        return (na > nb) - (na < nb);
 }
 
 static bool equal_bytes(const void *a, const void *b, size_t n)
 {
-        return compare_bytes(a, b, n) == 0;
+        return compare_bytes(a, n, b, n) == 0;
 }
 
 /* Looks at a few places only, and leaves the rest to the search whose worst case is linear. */

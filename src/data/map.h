@@ -39,7 +39,7 @@ static inline char *table_slots(const struct weir_map_table_ *t)
 
 static inline size_t map_index(const weir_map *m, uint64_t h)
 {
-        return (h >> 1) >> m->shift_;
+        return (h >> m->shift_) >> 4;
 }
 
 static inline uint64_t map_word(const void *p)

@@ -15,6 +15,14 @@
 
 enum { BEFORE, INSIDE, OVER };
 
+static inline void open_group(weir_map_iter *it, const struct weir_map_table_ *t)
+{
+        size_t first = GROUP * (size_t)((it->group_ + it->offset_) & t->mask);
+
+        it->slots_ = table_slots(t) + first * it->map->slot_size_;
+        it->bits_ = weir_group_full_(weir_group_load_(t->ctrl + first));
+}
+
 /* Goes into the table whose arc holds the hash from, and stays in the arc up to where it began. Where
  * that is not all of the table's arc, an epoch that is over has every entry asked. */
 static void enter(weir_map_iter *it, uint64_t from)
@@ -33,7 +41,7 @@ static void enter(weir_map_iter *it, uint64_t from)
         it->epoch_ = from & rest || it->to_ != (from | rest) ? m->epoch_ - 1 : m->epoch_;
         it->offset_ = (uint32_t)weir__map_random();
         it->group_ = 0;
-        it->bits_ = weir_group_full_(weir_group_load_(t->ctrl + GROUP * (size_t)(it->offset_ & t->mask)));
+        open_group(it, t);
 }
 
 /* Whether the entry is to be met, which then is at *slot: asked when the map has changed since, or
@@ -76,25 +84,18 @@ bool weir_map_step_(weir_map_iter *it, void **ret_slot)
         weir_map_check_(m);
         for (;;) {
                 const struct weir_map_table_ *t = it->table_;
-                char                         *slots = table_slots(t);
-                size_t                        size = m->slot_size_;
 
-                for (;;) {
-                        size_t first = GROUP * (size_t)((it->group_ + it->offset_) & t->mask);
-
+                for (;; it->group_++, open_group(it, t)) {
                         while (it->bits_) {
                                 unsigned i = (unsigned)__builtin_ctz(it->bits_);
 
                                 it->bits_ &= it->bits_ - 1;
-                                *ret_slot = slots + (first + i) * size;
+                                *ret_slot = (char *)it->slots_ + i * m->slot_size_;
                                 if (likely(it->epoch_ == m->epoch_) || still(it, ret_slot))
                                         return true;
                         }
                         if (it->group_ == t->mask)
                                 break;
-                        it->group_++;
-                        first = GROUP * (size_t)((it->group_ + it->offset_) & t->mask);
-                        it->bits_ = weir_group_full_(weir_group_load_(t->ctrl + first));
                 }
                 if (it->to_ + 1 == it->start_ || !m->ntables_) {
                         it->state_ = OVER;

@@ -21,7 +21,7 @@ void weir__map_reset(weir_map *m)
 {
         m->refs_ = (weir_map_ref_ *)(uintptr_t)&no_ref;
         m->tables_ = (struct weir_map_table_ **)(uintptr_t)&no_tables;
-        m->shift_ = 63;
+        m->shift_ = 60;
         m->depth_ = m->deepest_ = m->ntables_ = 0;
         m->len_ = 0;
 }
@@ -69,7 +69,7 @@ static void directory_new(weir_map *m, uint32_t depth)
         m->refs_ = weir__mem_alloc(MEM_PLAIN, n * (sizeof *m->refs_ + sizeof *m->tables_));
         m->tables_ = (struct weir_map_table_ **)(void *)(m->refs_ + n);
         m->depth_ = depth;
-        m->shift_ = 63 - depth;
+        m->shift_ = 60 - depth;
 }
 
 static void directory_resize(weir_map *m, uint32_t depth)
@@ -94,7 +94,7 @@ static void directory_set(weir_map *m, struct weir_map_table_ *t, uint64_t h)
         size_t n = (size_t)1 << (m->depth_ - t->depth), first = map_index(m, h) & ~(n - 1);
 
         for (size_t i = first; i < first + n; i++) {
-                m->refs_[i] = (weir_map_ref_){ t->ctrl, t->mask };
+                m->refs_[i] = (weir_map_ref_){ t->ctrl, (uint64_t)t->mask * GROUP };
                 m->tables_[i] = t;
         }
 }
@@ -291,15 +291,24 @@ static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
                 weir__count(map_merges, 1);
                 t = whole;
         }
-        while (t->slots > SLOTS_FIRST && t->live < t->slots / 8 &&
-               (!t->depth || t->slots > m->slots_max_))
-                t = replace(m, t, h, t->slots / 2);
+        if (t->live < t->slots / 16 && t->slots > SLOTS_FIRST &&
+            (!t->depth || t->slots > m->slots_max_))
+                replace(m, t, h, MAX(t->slots / 8, (uint32_t)SLOTS_FIRST));
+}
+
+/* Without a division where that is easy. */
+static inline size_t slot_index(const weir_map *m, const struct weir_map_table_ *t, const void *slot)
+{
+        size_t offset = (size_t)((const char *)slot - table_slots(t));
+
+        return m->slot_size_ == 16 ? offset / 16 : m->slot_size_ == 8 ? offset / 8
+                                                                      : offset / m->slot_size_;
 }
 
 void weir_map_remove_(weir_map *m, uint64_t h, void *slot)
 {
         struct weir_map_table_ *t = m->tables_[map_index(m, h)];
-        size_t                  i = (size_t)((char *)slot - table_slots(t)) / m->slot_size_;
+        size_t                  i = slot_index(m, t, slot);
         weir_group_             g = weir_group_load_(t->ctrl + i / GROUP * GROUP);
 
         if (!t->mask || weir_group_match_(g, WEIR_MAP_EMPTY_)) {
@@ -371,7 +380,7 @@ bool weir__map_check(const weir_map *m)
                         return false;
                 for (size_t k = i; k < i + same; k++)
                         if (m->tables_[k] != t || m->refs_[k].ctrl != t->ctrl ||
-                            m->refs_[k].mask != t->mask)
+                            m->refs_[k].mask != (uint64_t)t->mask * GROUP)
                                 return false;
                 for (size_t k = 0; k < t->slots; k++) {
                         const char *slot = table_slots(t) + k * m->slot_size_;
