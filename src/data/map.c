@@ -181,6 +181,17 @@ slowpath void weir_map_null_(const char *call)
 
 /* ---- using ---- */
 
+/* Without a call for the usual sizes. */
+static inline void copy_value(void *to, const void *from, size_t size)
+{
+        if (size == 8)
+                memcpy(to, from, 8);
+        else if (size == 4)
+                memcpy(to, from, 4);
+        else
+                memcpy(to, from, size);
+}
+
 /* The slot of the key, or NULL; everything that depends on the kind of keys is inlined once each. */
 static inline void *look(const weir_map *m, const void *key)
 {
@@ -200,7 +211,7 @@ bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
         if (!slot)
                 return false;
         if (ret_val)
-                memcpy(ret_val, slot + m->val_offset_, m->val_size_);
+                copy_value(ret_val, slot + m->val_offset_, m->val_size_);
         return true;
 }
 
@@ -240,7 +251,8 @@ static inline char *slot_of(weir_map *m, const void *key, bool *ret_fresh)
         if (slot)
                 return slot;
         slot = weir_map_add_(m, h);
-        move_into(MEM_PLAIN, slot, key, m->key_size_);
+        copy_value(slot, key, m->key_size_);
+        moved(MEM_PLAIN, slot, m->key_size_);
         return slot;
 }
 
@@ -253,10 +265,12 @@ void weir_map_put(weir_map *m, const void *key, const void *val)
                 weir_map_null_("weir_map_put");
         weir_map_begin_(m);
         slot = slot_of(m, key, &fresh) + m->val_offset_;
-        if (val)
-                move_into(MEM_PLAIN, slot, val, m->val_size_);
-        else
+        if (val) {
+                copy_value(slot, val, m->val_size_);
+                moved(MEM_PLAIN, slot, m->val_size_);
+        } else {
                 memset(slot, 0, m->val_size_);
+        }
         weir_map_end_(m);
 }
 

@@ -261,15 +261,20 @@ void *weir_map_add_(weir_map *m, uint64_t h)
         }
 }
 
-/* Merges t with its neighbour, as long as both are nearly empty, and makes a single one smaller. */
+/* Makes t smaller, where it is larger than it need be, and merges it with its neighbour, as long as both
+ * are nearly empty. Thresholds are so low that an entry is moved by this less than once. */
 static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
 {
+        uint32_t least = t->depth ? m->slots_max_ : SLOTS_FIRST;
+
+        if (t->live < t->slots / 16 && t->slots > least)
+                t = replace(m, t, h, MAX(t->slots / 8, least));
         while (t->depth && t->slots == m->slots_max_) {
                 uint64_t                bit = UINT64_C(1) << (64 - t->depth);
                 struct weir_map_table_ *other = m->tables_[map_index(m, h ^ bit)], *whole;
 
                 if (other->depth != t->depth || other->slots != t->slots ||
-                    t->live + other->live > t->slots / 8 * 3)
+                    t->live + other->live > t->slots / 16 * 3)
                         return;
                 whole = table_new(m, t->slots, t->depth - 1);
                 move(m, t, (struct weir_map_table_ *const[2]){ whole, whole }, 0);
@@ -291,9 +296,6 @@ static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
                 weir__count(map_merges, 1);
                 t = whole;
         }
-        if (t->live < t->slots / 16 && t->slots > SLOTS_FIRST &&
-            (!t->depth || t->slots > m->slots_max_))
-                replace(m, t, h, MAX(t->slots / 8, (uint32_t)SLOTS_FIRST));
 }
 
 /* Without a division where that is easy. */
