@@ -10,8 +10,12 @@
 #include <weir/go.h>
 #include <weir/chan.h>
 #include <weir/sync.h>
+#include <weir/cpu.h>
 #include <weir/mem.h>
 #include <weir/gc.h>
+#include <weir/bytes.h>
+#include <weir/slice.h>
+#include <weir/map.h>
 #include <weir/net.h>
 #include <weir/metric.h>
 

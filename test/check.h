@@ -54,6 +54,13 @@ _Noreturn void test_skip(const char *because);
 /* The same with test_options. */
 #define PLAIN_TEST_WITH(name, ...) TEST_(name, true, { __VA_ARGS__ })
 
+/* ck_assert for what is checked millions of times: it says nothing to Check while it holds. */
+#define must(cond) \
+        do { \
+                if (!(cond)) \
+                        ck_abort_msg("does not hold: %s", #cond); \
+        } while (0)
+
 #define TEST_(name_, plain_, ...)                                               \
         static void name_(void);                                                \
         __attribute__((constructor)) static void name_##_register(void)         \

@@ -26,7 +26,7 @@ struct verb {
         int       (*run)(int argc, char **argv);        /* argv[0] is the verb's name */
 };
 
-extern const struct verb verb_run, verb_build, verb_version, verb_help;
+extern const struct verb verb_run, verb_build, verb_cpu, verb_version, verb_help;
 extern const struct verb *const verbs[];        /* ends with NULL */
 
 const struct verb *verb_find(const char *name);

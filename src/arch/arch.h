@@ -1,5 +1,6 @@
 /* All that weir asks of a CPU: the stack switch, its register picture, the thread pointer of the
- * runtime, and the unwinder that walks a C stack by the compiler's own tables. */
+ * runtime, the unwinder that walks a C stack by the compiler's own tables, the features of the
+ * processor and the routines on bytes that are written for them. */
 #ifndef WEIR_ARCH_ARCH_H
 #define WEIR_ARCH_ARCH_H
 
@@ -32,6 +33,7 @@ void weir__arch_context_init(struct context *c, void *top, void (*fn)(void *), v
 
 /* This thread's struct m, NULL on threads that are not the runtime's. Read by an instruction that
  * no compiler may move over a switch or cache, unlike a variable declared __thread. */
+#ifdef __x86_64__
 static inline void *weir__arch_self(void)
 {
         void *m;
@@ -40,6 +42,7 @@ static inline void *weir__arch_self(void)
                          : "=&r"(m) : : "memory");
         return m;
 }
+#endif
 
 void weir__arch_set_self(void *m);
 
@@ -102,5 +105,89 @@ static inline const void *weir__arch_walk_pc(const struct walk *w)
 {
         return (const void *)(uintptr_t)(w->regs.r[ARCH_PC] - w->after_call);
 }
+
+/* ---- features: feature.c, and ask.c of the processor ---- */
+
+/* What code can be chosen by. The names are those of WEIR_DEBUG=cpu.NAME=off. */
+enum feature {
+#define FEATURE(name, needs, what) FEATURE_##name,
+#include "arch/feature.def"
+#undef FEATURE
+        FEATURES
+};
+
+/* The features of a word, bit by bit. What the processor and the kernel have, and what of it is
+ * used. Const after start: on a page that is read-only from the first constructor on. */
+struct cpu {
+        uint64_t has;
+        uint64_t use;
+};
+
+union cpu_page {
+        struct cpu cpu;
+        char       page[4096];
+};
+extern union cpu_page weir__arch_cpu_page;
+
+static inline bool weir__arch_uses(enum feature f)
+{
+        return weir__arch_cpu_page.cpu.use >> f & 1;
+}
+
+/* Asks the processor, once; by the constructor before all others. Later calls do nothing. */
+void weir__arch_detect(void);
+
+/* What of these features, by the rules of feature.def and the text of WEIR_DEBUG, may be used. */
+uint64_t weir__arch_choose(uint64_t has, const char *debug);
+
+/* The processor's answer, for feature.c. */
+uint64_t weir__arch_ask(void);
+
+/* ---- routines on bytes: bytes_*.c of the processor ---- */
+
+/* A set of bytes: bit `high nibble & 7` of row[high nibble / 8][low nibble]. */
+struct bytes_set {
+        uint8_t row[2][16];
+};
+
+static inline void bytes_set_add(struct bytes_set *set, uint8_t b)
+{
+        set->row[b >> 7][b & 15] |= (uint8_t)(1u << (b >> 4 & 7));
+}
+
+static inline bool bytes_set_has(const struct bytes_set *set, uint8_t b)
+{
+        return set->row[b >> 7][b & 15] >> (b >> 4 & 7) & 1;
+}
+
+/* One way to do them. All take any address and length; with length 0 no address is looked at. */
+struct bytes_ops {
+        const char *name;
+        uint64_t    needs;              /* features, bit by bit */
+        ptrdiff_t (*index)(const void *s, size_t n, uint8_t b);
+        ptrdiff_t (*last_index)(const void *s, size_t n, uint8_t b);
+        size_t    (*count)(const void *s, size_t n, uint8_t b);
+        bool      (*equal)(const void *a, const void *b, size_t n);
+        int       (*compare)(const void *a, size_t na, const void *b, size_t nb);
+        /* Where the needle of m bytes, 2 <= m <= n, is; -1: nowhere. May give up at i, having looked
+         * at all before, with -2 - i: when comparing has cost more than looking. */
+        ptrdiff_t (*find)(const void *s, size_t n, const void *needle, size_t m);
+        /* The first byte that is in the set. */
+        ptrdiff_t (*index_set)(const void *s, size_t n, const struct bytes_set *set);
+        void      (*lower)(void *to, const void *s, size_t n);
+        void      (*upper)(void *to, const void *s, size_t n);
+        bool      (*equal_fold)(const void *a, const void *b, size_t n);
+        void      (*reverse)(void *s, size_t n);
+        /* How many bytes at the start are below 128; may answer less than all of them, but never 0
+         * when 16 or more are. */
+        size_t    (*ascii)(const void *s, size_t n);
+};
+
+/* The ways that this processor could have, best first; the last is NULL. The plain one, which
+ * needs nothing, is src/data/bytes_plain.c. */
+extern const struct bytes_ops *const weir__arch_bytes[];
+
+/* The best of them that may be used, or NULL. */
+const struct bytes_ops *weir__arch_bytes_best(void);
 
 #endif

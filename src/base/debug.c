@@ -11,6 +11,8 @@ struct debug weir__debug = {
 #undef DEBUG
 };
 
+bool (*weir__debug_cpu)(const char *item, size_t n);
+
 static const struct {
         const char *name, *what;
         int64_t    *value;
@@ -43,6 +45,7 @@ static _Noreturn void help(void)
         for (size_t i = 0; i < COUNT(table); i++)
                 printf("  %-14s %3lld  %s\n", table[i].name, (long long)*table[i].value,
                        table[i].what);
+        puts("  cpu.NAME        on  off: do not use this feature of the processor; weir cpu lists them");
         fflush(stdout);
         exit(0);
 }
@@ -59,6 +62,9 @@ static void set(const char *item, size_t n)
 
         if (matches("help", item, n))
                 help();
+        if (n > 4 && !strncmp(item, "cpu.", 4) && weir__debug_cpu &&
+            weir__debug_cpu(item + 4, n - 4))
+                return;
         for (size_t i = 0; i < COUNT(table); i++) {
                 if (!matches(table[i].name, item, name))
                         continue;

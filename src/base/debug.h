@@ -25,6 +25,10 @@ int64_t weir__debug_early(const char *name, int64_t fallback);
  * one thread at a time. */
 const char *weir__debug_early_env(const char *name);
 
+/* Says whether it knows a switch of the processor, `cpu.NAME=VALUE` without the `cpu.`; of n bytes.
+ * Filled by arch, which reads them itself; NULL where there is no arch. */
+extern bool (*weir__debug_cpu)(const char *item, size_t n);
+
 /* The value of an environment variable as a number in [min, max]; fallback when it is not set.
  * Anything else is told on stderr and ends the program with status 2. */
 int64_t weir__debug_env(const char *name, int64_t min, int64_t max, int64_t fallback);

@@ -367,6 +367,37 @@ void weir__central_give_span(struct span *s)
         weir__mem_unlock(&c->lock);
 }
 
+bool weir__central_drop(struct span *s, uint32_t i)
+{
+        struct central *c = &weir__central[s->kind][s->class];
+        bool            now, empty = false;
+
+        weir__mem_lock(&c->lock);
+        /* Not swept yet: the sweep finds it without a mark, and frees it. */
+        now = !s->cached && s->listed == list_of(s);
+        if (now) {
+                uint64_t *bits = &span_free_bits(s)[i / 64];
+
+                store_relaxed(bits, *bits | UINT64_C(1) << (i % 64));
+                s->hint = MIN(s->hint, i / 64);
+                c->nfree++;
+                if (!s->nfree) {
+                        list_remove(c, s);
+                        s->nfree++;
+                        list_add(c, s, list_of(s));
+                } else {
+                        s->nfree++;
+                }
+                empty = s->nfree == s->objects && c->partial > 1;
+                if (empty)
+                        retire(c, s);
+        }
+        weir__mem_unlock(&c->lock);
+        if (empty)
+                weir__span_release(s);
+        return now;
+}
+
 unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n)
 {
         struct central *c = &weir__central[kind][class];

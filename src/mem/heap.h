@@ -294,6 +294,9 @@ unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n);
 /* The pair of lists that the spans of this cycle are on: 0 or 1. */
 extern uint32_t weir__sweep_parity;     /* atomic; changed with the world stopped */
 
+/* Marks one object as free; false: a cache holds the span. Takes lock central. */
+bool weir__central_drop(struct span *s, uint32_t i);
+
 /* ---- caches: cache.c ---- */
 
 /* What one thread holds of one malloc class: a stack of pointers that grows upwards. The word below

@@ -66,6 +66,17 @@ struct mem_type {
 };
 void weir__mem_type(uint16_t number, const struct mem_type *type);
 
+/* How many bytes the object of a request of size bytes really has. */
+size_t weir__mem_round(size_t size);
+
+/* How many bytes from p to the end of its object, free or not; SIZE_MAX: p is not in the heap. */
+size_t weir__mem_room(const void *p);
+
+/* Frees a collected object that nothing points to any more, by the word of the caller; p is its start.
+ * One whose span another thread allocates from is left to the next sweep. NULL is fine. From: any
+ * thread. */
+void weir__mem_drop(void *p);
+
 /* What an address leads to. */
 struct mem_object {
         void         *base;

@@ -52,6 +52,9 @@ int weir__os_guard_remove(void *addr, size_t size);
  * up. */
 int weir__os_protect(void *addr, size_t size, bool deny);
 
+/* Makes whole pages read-only for good; where the kernel refuses, they stay as they were. */
+void weir__os_freeze(void *addr, size_t size);
+
 /* How many mappings a process may have. */
 uint64_t weir__os_mappings_max(void);
 

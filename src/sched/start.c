@@ -143,6 +143,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         sched.monitor_sp = main_regs.r[ARCH_SP];
         sched.monitor_tcb = weir__arch_tcb();
         sched.monitor_tid = weir__os_thread_id();
+        weir__arch_detect();            /* done long ago; but for the linker, which takes it in */
         weir__debug_read();
         weir__order_init();
         sched.stack_class = class;

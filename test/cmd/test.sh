@@ -636,7 +636,7 @@ test_help_lists_every_verb() {
         same "the status" "$status" 0
         list=$out
         prints "$list" "$weir" --help
-        for verb in run build version help; do
+        for verb in run build cpu version help; do
                 case $list in *"weir $verb "*) ;; *) fail "no $verb in: $list" ;; esac
                 prints "$("$weir" help $verb)" "$weir" $verb --help
                 "$weir" help $verb | grep -q "^usage: weir $verb" || fail "help $verb has no usage"
@@ -651,6 +651,25 @@ test_version_is_that_of_the_headers() {
 int main(void) { puts("weir " WEIR_VERSION_STRING); return 0; }\n' >p.c
         prints "$("$weir" run p.c)" "$weir" version
         prints "$("$weir" version)" "$weir" --version
+}
+
+test_cpu_tells_what_is_used() {
+        try "$weir" cpu
+        same "the status" "$status" 0
+        case $out in *"sse2 "*used*) ;; *) fail "no sse2 in: $out" ;; esac
+        WEIR_DEBUG=cpu.avx2=off try "$weir" cpu
+        case $out in *"bytes: sse2"*) ;; *) fail "not sse2: $out" ;; esac
+        WEIR_DEBUG=cpu.all=off try "$weir" cpu
+        case $out in *"bytes: plain"*) ;; *) fail "not plain: $out" ;; esac
+        refuses "takes no argument" "$weir" cpu x
+}
+
+test_a_switch_of_the_processor_must_be_one() {
+        value_program | sed 's/VALUE/1/' >p.c
+        prints 1 env WEIR_DEBUG=cpu.avx2=off,cpu.aes=off "$weir" run p.c
+        WEIR_DEBUG=cpu.avx3=off try "$weir" run p.c
+        same "the status" "$status" 2
+        case $err in *"cannot use 'cpu.avx3=off'"*) ;; *) fail "$err" ;; esac
 }
 
 test_a_link_to_weir_works() {

@@ -155,6 +155,14 @@ int weir__os_protect(void *addr, size_t size, bool deny)
         return r;
 }
 
+void weir__os_freeze(void *addr, size_t size)
+{
+        int keep = weir__os_errno_get();
+
+        (void)mprotect(addr, size, PROT_READ);
+        weir__os_errno_set(keep);
+}
+
 uint64_t weir__os_mappings_max(void)
 {
         int      keep = weir__os_errno_get();

@@ -320,3 +320,52 @@ PLAIN_TEST(threads_allocate_beside_each_other)
         weir__mem_check();
         ck_assert_uint_eq(weir__central[MEM_NOSCAN][CLASS_64].spans, 0);
 }
+
+/* ---- objects freed by hand ---- */
+
+PLAIN_TEST(a_dropped_object_is_handed_out_again_zeroed)
+{
+        for (size_t size = 16; size <= 300000; size = size * 3 / 2 + 8)
+                for (int kind = MEM_TYPED; kind < MEM_KINDS; kind++) {
+                        char    *p = weir__mem_alloc((enum mem_kind)kind, size);
+                        bool     again = false;
+                        unsigned tries = 0;
+
+                        memset(p, 0xff, size);
+                        weir__mem_drop(p);
+                        weir__mem_check();
+                        for (; !again && tries < 5000; tries++) {
+                                char *q = weir__mem_alloc((enum mem_kind)kind, size);
+
+                                again = q == p;
+                                for (size_t i = 0; i < size; i += 8)
+                                        ck_assert_msg(!q[i], "byte %zu of %zu", i, size);
+                        }
+                        ck_assert_msg(again, "%zu bytes of kind %d never came back", size, kind);
+                }
+        weir__mem_drop(NULL);
+        weir__mem_check();
+}
+
+PLAIN_TEST(dropped_objects_are_all_free_again)
+{
+        enum { N = 20000 };
+        static void   *p[N];
+        uint64_t       seed = 7;
+        weir_mem_stats before, after;
+
+        weir_mem_read(&before);
+        for (int round = 0; round < 20; round++) {
+                for (int i = 0; i < N; i++) {
+                        size_t size = 16 + weir__rand_below(&seed, 2000);
+
+                        p[i] = weir__mem_alloc(MEM_NOSCAN, size);
+                        memset(p[i], round, size);
+                }
+                for (int i = 0; i < N; i++)
+                        weir__mem_drop(p[(i * 7919) % N]);
+                weir__mem_check();
+        }
+        weir_mem_read(&after);
+        ck_assert_uint_lt(after.heap_in_use, before.heap_in_use + (60 << 20));
+}

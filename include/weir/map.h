@@ -1,0 +1,509 @@
+/* weir/map.h: hash maps.
+ *
+ * A map is collected memory: it is made, used, and forgotten. A NULL map reads as an empty one. Keys
+ * and values are copied into it; what pointers among them point to is the program's affair. Keys of a
+ * fixed size are compared byte by byte, so that a struct with padding must be zeroed before its
+ * members are set; char * keys are compared as strings; a weir_hasher compares as it likes.
+ *
+ * Growing moves some thousand entries at most at a time, so that no insertion waits for a large map
+ * to be copied; deleting gives memory back. The order of an iteration is another one each time. While
+ * it runs, entries may be put and deleted: each that stays is met once, one that is deleted before it
+ * is met is not met, one that is put may be met or not. Maps may be read by several goroutines at a
+ * time, or changed by one; a map that sees a second one beside a change panics.
+ *
+ * Any program can make any map slow by knowing how it hashes; each map hashes in a way of its own.
+ *
+ * weir_map_make and the functions after it work for all types by sizes. WEIR_MAP defines the same for
+ * one type of keys and one of values, inlined into the program, which is faster for small keys.
+ *
+ * Example (run):
+ *
+ *         #include <weir.h>
+ *         #include <stdlib.h>
+ *
+ *         WEIR_MAP_PLAIN(squares, int, long, weir_hash_word, weir_equal_word);
+ *
+ *         WEIR_MAIN(argc, argv)
+ *         {
+ *                 weir_map *ages = weir_map_make(const char *, int, 0);
+ *                 squares  *s = squares_new(100);
+ *                 int       age = 0;
+ *
+ *                 weir_map_put(ages, &(const char *){"ada"}, &(int){36});
+ *                 weir_map_get(ages, &(const char *){"ada"}, &age);
+ *                 for (int i = 0; i < 100; i++)
+ *                         squares_put(s, i, (long)i * i);
+ *                 return age == 36 && *squares_get(s, 7) == 49 ? EXIT_SUCCESS : EXIT_FAILURE;
+ *         }
+ */
+#ifndef WEIR_MAP_H
+#define WEIR_MAP_H
+
+#include <string.h>
+#include <weir/base.h>
+
+/* The one place in the headers where the processor matters: 16 bytes are compared at once. Set by:
+ * the compiler. Without it plain C does the same. */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+WEIR_DECLS_BEGIN
+
+typedef struct weir_map weir_map;
+
+/* How keys are hashed and compared: n bytes at k; equal keys must have equal hashes for each seed.
+ * The result of hash is mixed further, so that it need not be good, only different. Neither may park,
+ * panic or use the map. */
+typedef struct weir_hasher {
+        uint64_t (*hash)(const void *k, size_t n, uint64_t seed);
+        bool     (*equal)(const void *a, const void *b, size_t n);
+} weir_hasher;
+
+WEIR_API extern const weir_hasher weir_hash_bytes;      /* all bytes of the key */
+WEIR_API extern const weir_hasher weir_hash_cstr;       /* the key is a pointer to a string, or NULL */
+
+/* Hashes n bytes: for hashers of the program. */
+WEIR_API uint64_t weir_hash(const void *p, size_t n, uint64_t seed);
+
+/* ---- making ---- */
+
+enum {
+        WEIR_MAP_SCAN = 0,      /* keys and values may hold pointers: scanned */
+        WEIR_MAP_NOSCAN = 1,    /* they hold none */
+};
+
+/* Makes a map of keys and values of these sizes; val_size 0 makes a set. With hint, there is room for
+ * so many entries from the start; a hint beyond memory is ignored. h is not copied.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: h is NULL, key_size is 0, or an entry is
+ * larger than a megabyte. */
+WEIR_API weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size, size_t hint);
+
+/* The same, as flags say, and WEIR_DEBUG=maptrace=1 tells where. */
+WEIR_API weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size,
+                                   size_t hint, unsigned flags, const char *file, int line);
+
+#ifndef __cplusplus
+#define weir_map_new(h, key_size, val_size, hint)                                               \
+        weir_map_new_at((h), (key_size), (val_size), (hint), WEIR_MAP_SCAN, __FILE__, __LINE__)
+
+/* Makes a map from K to V, scanned unless both are numbers. */
+#define weir_map_make(K, V, hint)                                                               \
+        weir_map_new_at(_Generic((K){0}, char *: &weir_hash_cstr, const char *: &weir_hash_cstr, \
+                                 default: &weir_hash_bytes),                                    \
+                        sizeof(K), sizeof(V), (hint),                                           \
+                        WEIR_NUMBER_(K) & WEIR_NUMBER_(V), __FILE__, __LINE__)
+#define WEIR_NUMBER_(T)                                                                         \
+        _Generic((T){0}, char: 1, signed char: 1, unsigned char: 1, short: 1,                   \
+                 unsigned short: 1, int: 1, unsigned: 1, long: 1, unsigned long: 1,             \
+                 long long: 1, unsigned long long: 1, float: 1, double: 1, _Bool: 1, default: 0)
+#endif
+
+/* ---- using ----
+ *
+ * All of them: Parks: no. From: any thread. Fails: never. Panics: another thread or goroutine is
+ * seen changing the map. */
+
+/* Whether the key is there; stores its value in *ret_val then, unless that is NULL. */
+WEIR_API bool weir_map_get(const weir_map *m, const void *key, void *ret_val);
+
+/* Returns the address of the value of the key, NULL if it is not there; with val_size 0, an address
+ * that has no value. Good until the map is changed. */
+WEIR_API void *weir_map_at(const weir_map *m, const void *key);
+
+/* Looks for the n keys at keys and stores in ret the addresses that weir_map_at would return. Returns
+ * how many are there. In large maps several times as fast as one by one. */
+WEIR_API size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **ret);
+
+/* Puts a value; when an equal key is there, keeps that and replaces its value. val NULL: zeroes.
+ * Panics also: m is NULL. */
+WEIR_API void weir_map_put(weir_map *m, const void *key, const void *val);
+
+/* Returns the address of the value of the key, which is put with zeroes if it is not there; tells in
+ * *ret_fresh, unless NULL, whether it was. Good until the map is changed. Panics also: m is NULL. */
+WEIR_API void *weir_map_slot(weir_map *m, const void *key, bool *ret_fresh);
+
+/* Deletes the key; whether it was there. */
+WEIR_API bool weir_map_del(weir_map *m, const void *key);
+
+/* Deletes all, and gives the memory back. */
+WEIR_API void weir_map_clear(weir_map *m);
+
+/* How many keys are there. */
+WEIR_API size_t weir_map_len(const weir_map *m);
+
+/* An iteration, begun by { .map = m }; nothing has to be done to end it early. */
+typedef struct weir_map_iter {
+        const weir_map *map;
+        void           *table_, *slots_;
+        uint64_t        from_, to_, start_;
+        uint64_t        epoch_;
+        uint32_t        group_, offset_, bits_, state_;
+} weir_map_iter;
+
+/* Goes on to the next entry and stores key and value, unless these are NULL. False: all were met. */
+WEIR_API bool weir_map_next(weir_map_iter *it, void *ret_key, void *ret_val);
+
+/* ---- what is inside, for the functions that WEIR_MAP makes ---- */
+
+/* A table of groups of 16 slots: 16 control bytes for each, then the slots. A control byte is 7 bits
+ * of the hash of what the slot holds, or one of these. */
+enum { WEIR_MAP_EMPTY_ = 0x80, WEIR_MAP_DELETED_ = 0xfe, WEIR_MAP_NEVER_ = 0xff };
+
+typedef struct weir_map_ref_ {
+        uint8_t *ctrl;
+        uint64_t mask;          /* groups less one, times 16 */
+} weir_map_ref_;
+
+struct weir_map {
+        weir_map_ref_ *refs_;           /* tables by the first bits of the hash */
+        uint64_t       seed_;
+        uint32_t       shift_;          /* 60 less the number of these bits */
+        uint32_t       writing_;        /* atomic: someone changes the map */
+        size_t         len_;
+        uint64_t       epoch_;          /* changes when entries left their places */
+        uint32_t       slot_size_, val_offset_, key_size_, val_size_;
+        struct weir_map_table_ **tables_;       /* as refs_ */
+        const weir_hasher *hasher_;
+        uint64_t     (*hash_)(const void *key, uint64_t seed);          /* of a typed front */
+        bool         (*equal_)(const void *a, const void *b);
+        uint32_t       depth_, deepest_, ntables_, clears_;
+        uint32_t       slots_max_;
+        uint8_t        mode_, noscan_, sized_, pad_;
+};
+
+WEIR_API WEIR_NORETURN void weir_map_fail_(const weir_map *m);
+WEIR_API weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t val_size,
+                                   size_t slot_size, uint64_t (*hash)(const void *, uint64_t),
+                                   bool (*equal)(const void *, const void *), size_t hint,
+                                   unsigned flags, const char *file, int line);
+WEIR_API void *weir_map_add_(weir_map *m, uint64_t hash);
+WEIR_API void  weir_map_remove_(weir_map *m, uint64_t hash, void *slot);
+WEIR_API bool  weir_map_step_(weir_map_iter *it, void **ret_slot);
+
+/* Goes on within a group of a map that did not change. */
+static inline bool weir_map_advance_(weir_map_iter *it, size_t slot_size, void **ret_slot)
+{
+        uint32_t bits = it->bits_;
+
+        if (__builtin_expect(!bits || it->epoch_ != it->map->epoch_, 0))
+                return weir_map_step_(it, ret_slot);
+        it->bits_ = bits & (bits - 1);
+        *ret_slot = (char *)it->slots_ + (unsigned)__builtin_ctz(bits) * slot_size;
+        return true;
+}
+
+WEIR_API void  weir_map_null_(const char *call) WEIR_NORETURN;
+
+/* Makes a hash of what differs at all; after wyhash's multiplication, both halves folded. */
+static inline uint64_t weir_map_mix_(uint64_t h, uint64_t seed)
+{
+        __extension__ typedef unsigned __int128 weir_u128_;
+        weir_u128_ p = (weir_u128_)(h ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
+
+        return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+#ifdef __SSE2__
+typedef __m128i weir_group_;
+
+static inline weir_group_ weir_group_load_(const uint8_t *ctrl)
+{
+        return _mm_load_si128((const __m128i *)(const void *)ctrl);
+}
+
+static inline uint32_t weir_group_match_(weir_group_ g, uint8_t b)
+{
+        return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(g, _mm_set1_epi8((char)b)));
+}
+
+static inline uint32_t weir_group_full_(weir_group_ g)
+{
+        return (uint32_t)_mm_movemask_epi8(g) ^ 0xffff;
+}
+#else
+typedef struct weir_group_ { uint8_t b[16]; } weir_group_;
+
+static inline weir_group_ weir_group_load_(const uint8_t *ctrl)
+{
+        weir_group_ g;
+
+        memcpy(g.b, ctrl, 16);
+        return g;
+}
+
+static inline uint32_t weir_group_match_(weir_group_ g, uint8_t b)
+{
+        uint32_t bits = 0;
+
+        for (int i = 0; i < 16; i++)
+                bits |= (uint32_t)(g.b[i] == b) << i;
+        return bits;
+}
+
+static inline uint32_t weir_group_full_(weir_group_ g)
+{
+        uint32_t bits = 0;
+
+        for (int i = 0; i < 16; i++)
+                bits |= (uint32_t)(g.b[i] < 0x80) << i;
+        return bits;
+}
+#endif
+
+/* Where the table of a hash is: its index in the directory, times the size of a ref. */
+static inline const weir_map_ref_ *weir_map_ref_of_(const weir_map *m, uint64_t h)
+{
+        return (const weir_map_ref_ *)(const void *)((const char *)m->refs_ +
+                                                     ((h >> m->shift_) & ~UINT64_C(15)));
+}
+
+/* The slot that holds the key, or NULL. Places are counted in slots, of which a group has 16. */
+static inline __attribute__((always_inline)) void *
+weir_map_find_(const weir_map *m, uint64_t h, const void *key,
+               bool (*equal)(const void *, const void *, const weir_map *), size_t slot_size)
+{
+        const weir_map_ref_ *r = weir_map_ref_of_(m, h);
+        const uint8_t       *ctrl = r->ctrl;
+        uint64_t             mask = r->mask, at = (h >> 3) & mask, step = 0;
+        char                *slots = (char *)(uintptr_t)(ctrl + mask + 16);
+        uint8_t              want = h & 0x7f;
+
+        for (;;) {
+                weir_group_ g = weir_group_load_(ctrl + at);
+                uint32_t    bits = weir_group_match_(g, want);
+
+                for (; bits; bits &= bits - 1) {
+                        char *slot = slots + (at + (unsigned)__builtin_ctz(bits)) * slot_size;
+
+                        if (__builtin_expect(equal(slot, key, m), 1))
+                                return slot;
+                }
+                if (__builtin_expect(weir_group_match_(g, WEIR_MAP_EMPTY_) != 0, 1) ||
+                    (step += 16) > mask)
+                        return NULL;
+                at = (at + step) & mask;
+        }
+}
+
+static inline void weir_map_check_(const weir_map *m)
+{
+        if (__builtin_expect(__atomic_load_n(&m->writing_, __ATOMIC_RELAXED), 0))
+                weir_map_fail_(m);
+}
+
+static inline void weir_map_begin_(weir_map *m)
+{
+        weir_map_check_(m);
+        __atomic_store_n(&m->writing_, 1, __ATOMIC_RELAXED);
+}
+
+static inline void weir_map_end_(weir_map *m)
+{
+        if (__builtin_expect(!__atomic_load_n(&m->writing_, __ATOMIC_RELAXED), 0))
+                weir_map_fail_(m);
+        __atomic_store_n(&m->writing_, 0, __ATOMIC_RELAXED);
+}
+
+/* Looks for n keys, some at a time: their groups, then their slots are fetched while others are
+ * looked at. */
+enum { WEIR_MAP_BATCH_ = 32 };
+
+static inline __attribute__((always_inline)) size_t
+weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, size_t slot_size,
+                    size_t val_offset, size_t key_size,
+                    uint64_t (*hash)(const void *, const weir_map *),
+                    bool (*equal)(const void *, const void *, const weir_map *))
+{
+        uint64_t h[WEIR_MAP_BATCH_];
+        size_t   found = 0;
+
+        for (size_t base = 0, k; base < n; base += k) {
+                k = n - base < (size_t)WEIR_MAP_BATCH_ ? n - base : (size_t)WEIR_MAP_BATCH_;
+                for (size_t i = 0; i < k; i++) {
+                        const weir_map_ref_ *r;
+
+                        h[i] = hash(keys + (base + i) * key_size, m);
+                        r = weir_map_ref_of_(m, h[i]);
+                        __builtin_prefetch(r->ctrl + ((h[i] >> 3) & r->mask));
+                }
+                for (size_t i = 0; i < k; i++) {
+                        const weir_map_ref_ *r = weir_map_ref_of_(m, h[i]);
+                        uint64_t             at = (h[i] >> 3) & r->mask;
+                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at),
+                                                          h[i] & 0x7f);
+
+                        if (bits)
+                                __builtin_prefetch(r->ctrl + r->mask + 16 +
+                                                   (at + (unsigned)__builtin_ctz(bits)) * slot_size);
+                }
+                for (size_t i = 0; i < k; i++) {
+                        char *slot = (char *)weir_map_find_(m, h[i], keys + (base + i) * key_size,
+                                                            equal, slot_size);
+
+                        ret[base + i] = slot ? slot + val_offset : NULL;
+                        found += slot != NULL;
+                }
+        }
+        return found;
+}
+
+/* ---- the typed front ---- */
+
+/* For keys that are integers, pointers or enumerations: */
+static inline uint64_t weir_hash_word(uint64_t k, uint64_t seed)
+{
+        (void)seed;                     /* mixed in afterwards */
+        return k;
+}
+#define weir_equal_word(a, b) ((a) == (b))
+
+/* For keys that are strings: */
+static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
+{
+        return s ? weir_hash(s, strlen(s), seed) : 0;
+}
+#define weir_equal_string(a, b) ((a) == (b) || ((a) && (b) && strcmp((a), (b)) == 0))
+
+/* Defines, static and inline, a type NAME and functions for maps from K to V; hash(K, seed) and
+ * equal(K, K) are functions or macros. WEIR_MAP_PLAIN says that neither K nor V hold pointers.
+ *
+ *      NAME  *NAME_new(size_t hint)
+ *      V     *NAME_get(const NAME *m, K key)           NULL: not there; good until m is changed
+ *      size_t NAME_get_many(const NAME *m, const K *keys, size_t n, V **ret)
+ *      V     *NAME_slot(NAME *m, K key, bool *ret_fresh)
+ *      void   NAME_put(NAME *m, K key, V val)
+ *      bool   NAME_del(NAME *m, K key)
+ *      void   NAME_clear(NAME *m)
+ *      size_t NAME_len(const NAME *m)
+ *      bool   NAME_next(weir_map_iter *it, K *ret_key, V *ret_val)     { .map = NAME_map(m) }
+ *      weir_map *NAME_map(const NAME *m)               for the functions above */
+#define WEIR_MAP(name, K, V, hash, equal) WEIR_MAP_(name, K, V, hash, equal, WEIR_MAP_SCAN)
+#define WEIR_MAP_PLAIN(name, K, V, hash, equal) WEIR_MAP_(name, K, V, hash, equal, WEIR_MAP_NOSCAN)
+
+#define WEIR_MAP_(name, K, V, hash, equal, flags)                                               \
+        typedef struct name { weir_map map_; } name;                                            \
+        struct name##_slot_ { K key; V val; };                                                  \
+        typedef K name##_key_;                                                                  \
+        typedef char name##_aligned_[__alignof__(struct name##_slot_) <= 16 ? 1 : -1];          \
+        typedef V name##_val_;                                                                  \
+        WEIR_UNUSED static uint64_t name##_hash_(const void *key, uint64_t seed)                \
+        {                                                                                       \
+                return weir_map_mix_((uint64_t)hash(*(const name##_key_ *)key, seed), seed);    \
+        }                                                                                       \
+        WEIR_UNUSED static inline uint64_t name##_hash_of_(const void *key, const weir_map *m)  \
+        {                                                                                       \
+                return weir_map_mix_((uint64_t)hash(*(const name##_key_ *)key, m->seed_), m->seed_); \
+        }                                                                                       \
+        WEIR_UNUSED static bool name##_equal_(const void *a, const void *b)                     \
+        {                                                                                       \
+                return equal(*(const name##_key_ *)a, *(const name##_key_ *)b);                 \
+        }                                                                                       \
+        WEIR_UNUSED static inline bool name##_equal_of_(const void *a, const void *b,           \
+                                                        const weir_map *m)                      \
+        {                                                                                       \
+                (void)m;                                                                        \
+                return equal(*(const name##_key_ *)a, *(const name##_key_ *)b);                 \
+        }                                                                                       \
+        WEIR_UNUSED static inline weir_map *name##_map(const name *m)                           \
+        {                                                                                       \
+                return (weir_map *)(uintptr_t)m;                                                \
+        }                                                                                       \
+        WEIR_UNUSED static inline name *name##_new(size_t hint)                                 \
+        {                                                                                       \
+                return (name *)weir_map_typed_(sizeof(K), offsetof(struct name##_slot_, val),   \
+                                               sizeof(V), sizeof(struct name##_slot_),          \
+                                               name##_hash_, name##_equal_, hint, (flags),      \
+                                               __FILE__, __LINE__);                             \
+        }                                                                                       \
+        WEIR_UNUSED static inline name##_val_ *name##_get(const name *m, K key)                 \
+        {                                                                                       \
+                struct name##_slot_ *s;                                                         \
+                if (__builtin_expect(!m, 0))                                                    \
+                        return NULL;                                                            \
+                weir_map_check_(&m->map_);                                                      \
+                s = (struct name##_slot_ *)weir_map_find_(&m->map_,                             \
+                        name##_hash_of_(&key, &m->map_), &key, name##_equal_of_, sizeof *s);    \
+                return s ? &s->val : NULL;                                                      \
+        }                                                                                       \
+        WEIR_UNUSED static size_t name##_get_many(const name *m, const name##_key_ *keys,       \
+                                                  size_t n, name##_val_ **ret)                  \
+        {                                                                                       \
+                if (!m || !n) {                                                                 \
+                        for (size_t i = 0; i < n; i++)                                          \
+                                ret[i] = NULL;                                                  \
+                        return 0;                                                               \
+                }                                                                               \
+                weir_map_check_(&m->map_);                                                      \
+                return weir_map_find_many_(&m->map_, (const char *)keys, n, (void **)ret,       \
+                                           sizeof(struct name##_slot_),                         \
+                                           offsetof(struct name##_slot_, val), sizeof(K),       \
+                                           name##_hash_of_, name##_equal_of_);                  \
+        }                                                                                       \
+        WEIR_UNUSED static inline name##_val_ *name##_slot(name *m, K key, bool *ret_fresh)     \
+        {                                                                                       \
+                uint64_t             h;                                                         \
+                struct name##_slot_ *s;                                                         \
+                bool                 fresh;                                                     \
+                if (__builtin_expect(!m, 0))                                                    \
+                        weir_map_null_(#name "_slot");                                          \
+                h = name##_hash_of_(&key, &m->map_);                                            \
+                weir_map_begin_(&m->map_);                                                      \
+                s = (struct name##_slot_ *)weir_map_find_(&m->map_, h, &key, name##_equal_of_,  \
+                                                          sizeof *s);                           \
+                fresh = !s;                                                                     \
+                if (fresh) {                                                                    \
+                        s = (struct name##_slot_ *)weir_map_add_(&m->map_, h);                  \
+                        s->key = key;                                                           \
+                        memset((void *)&s->val, 0, sizeof s->val);                              \
+                }                                                                               \
+                weir_map_end_(&m->map_);                                                        \
+                if (ret_fresh)                                                                  \
+                        *ret_fresh = fresh;                                                     \
+                return &s->val;                                                                 \
+        }                                                                                       \
+        WEIR_UNUSED static inline void name##_put(name *m, K key, V val)                        \
+        {                                                                                       \
+                *name##_slot(m, key, NULL) = val;                                               \
+        }                                                                                       \
+        WEIR_UNUSED static inline bool name##_del(name *m, K key)                               \
+        {                                                                                       \
+                uint64_t h;                                                                     \
+                void    *s;                                                                     \
+                if (__builtin_expect(!m, 0))                                                    \
+                        return false;                                                           \
+                h = name##_hash_of_(&key, &m->map_);                                            \
+                weir_map_begin_(&m->map_);                                                      \
+                s = weir_map_find_(&m->map_, h, &key, name##_equal_of_,                         \
+                                   sizeof(struct name##_slot_));                                \
+                if (s)                                                                          \
+                        weir_map_remove_(&m->map_, h, s);                                       \
+                weir_map_end_(&m->map_);                                                        \
+                return s != NULL;                                                               \
+        }                                                                                       \
+        WEIR_UNUSED static inline void name##_clear(name *m)                                    \
+        {                                                                                       \
+                weir_map_clear(name##_map(m));                                                  \
+        }                                                                                       \
+        WEIR_UNUSED static inline size_t name##_len(const name *m)                              \
+        {                                                                                       \
+                return m ? m->map_.len_ : 0;                                                    \
+        }                                                                                       \
+        WEIR_UNUSED static inline bool name##_next(weir_map_iter *it, name##_key_ *ret_key,     \
+                                                   name##_val_ *ret_val)                        \
+        {                                                                                       \
+                void *s;                                                                        \
+                if (!weir_map_advance_(it, sizeof(struct name##_slot_), &s))                                                    \
+                        return false;                                                           \
+                if (ret_key)                                                                    \
+                        *ret_key = ((struct name##_slot_ *)s)->key;                             \
+                if (ret_val)                                                                    \
+                        *ret_val = ((struct name##_slot_ *)s)->val;                             \
+                return true;                                                                    \
+        }                                                                                       \
+        struct name##_semicolon_
+
+WEIR_DECLS_END
+
+#endif

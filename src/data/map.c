@@ -1,0 +1,322 @@
+/* Maps: what the program calls.
+ *
+ * What    A hash map of Swiss tables, whose growth is bounded by dividing it into many tables.
+ * Shape
+ *         hash    | depth bits: which table |  ...  | which group first | 7 bits: control byte |
+ *         map --> directory of 2^depth refs --> table: control bytes of groups of 16 | slots
+ *                    [a] [a] [b] [c]            probing goes from group to group, by 1, 2, 3, ...
+ *         A map begins with one table of 8 slots, which doubles up to slots_max_ (some thousand, 160
+ *         KiB). A full one of that size is split by the next bit of the hash; when it shares that bit
+ *         already with its neighbour in the directory, that doubles. Neighbours that became small
+ *         are merged, and the directory halves when no table needs its last bit (map_table.c).
+ * States  Of a table: map.h. An iteration reads the table that it is in even after that was replaced
+ *         (map_iter.c).
+ * Order   None: a map is changed by one goroutine while no other reads it. writing_ is there to
+ *         notice who does it all the same: seen set by whoever begins, or cleared by whoever ends.
+ * Cost    A hit takes the directory's line, the group's, the slot's; the first is in the cache. The
+ *         longest insertion is a split: 8192 slots, 36 us measured; the directory of 10^7 entries
+ *         has 2048 refs of 16 bytes.
+ *         Load is 7/8 at most. Tables have no header, so that 8192 slots of 16 bytes and their
+ *         control bytes are 17 pages of the heap and nothing is left over.
+ * Not     One table for all, as absl has: a rehash of 10^7 entries lasts a second. Moving a few
+ *         entries with each operation: every lookup would look in two places. Chains: a line more
+ *         for each entry looked at. Hashes stored beside the keys: eight bytes for each to save
+ *         what the seven bits save already. */
+#include "data/map.h"
+#include "base/debug.h"
+#include "os/os.h"
+#include <unistd.h>
+
+static bool equal_of_bytes(const void *a, const void *b, size_t n)
+{
+        return !memcmp(a, b, n);
+}
+
+static uint64_t hash_of_cstr(const void *k, size_t n, uint64_t seed)
+{
+        const char *s;
+
+        (void)n;
+        memcpy(&s, k, sizeof s);
+        return s ? weir_hash(s, strlen(s), seed) : 0;
+}
+
+static bool equal_of_cstr(const void *a, const void *b, size_t n)
+{
+        (void)n;
+        return equal_string(a, b, NULL);
+}
+
+const weir_hasher weir_hash_bytes = { weir_hash, equal_of_bytes };
+const weir_hasher weir_hash_cstr = { hash_of_cstr, equal_of_cstr };
+
+/* ---- making ---- */
+
+uint64_t weir__map_random(void)
+{
+        static uint64_t state;          /* atomic */
+        uint64_t        x = load_relaxed(&state), first;
+
+        if (unlikely(!x)) {
+                first = weir__os_random() | 1;
+                cas_relaxed(&state, &x, first);
+        }
+        x = fetch_add_relaxed(&state, UINT64_C(0x9e3779b97f4a7c15));
+        x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+        return x ^ x >> 31;
+}
+
+static slowpath void trace(const weir_map *m, size_t hint, const char *file, int line)
+{
+        struct out o = { .fd = STDERR_FILENO };
+
+        weir__out_print(&o, "map: %p made at %s:%d, %zu bytes, key %u, value %u, hint %zu, "
+                            "seed %llx%s\n", (const void *)m, file, line, sizeof *m, m->key_size_,
+                        m->val_size_, hint, (unsigned long long)m->seed_,
+                        m->noscan_ ? ", not scanned" : "");
+        weir__out_flush(&o);
+}
+
+static uint32_t slots_max(size_t slot_size)
+{
+        uint32_t n = SLOTS_FLOOR;
+
+        while (n < SLOTS_CEILING && 2 * n * (slot_size + 1) <= TABLE_BYTES)
+                n *= 2;
+        return n;
+}
+
+static weir_map *make(size_t key_size, size_t val_offset, size_t val_size, size_t slot_size,
+                      unsigned flags)
+{
+        weir_map *m;
+
+        if (!key_size || key_size > SLOT_MAX || val_size > SLOT_MAX || slot_size > SLOT_MAX)
+                weir_panic("weir_map_new: keys of %zu bytes and values of %zu", key_size, val_size);
+        /* A whole number of cache lines: two maps never share one. */
+        m = weir__gc_new(MEM_PLAIN, ALIGN_UP(sizeof *m, (size_t)128));
+        m->seed_ = weir__map_random();
+        m->key_size_ = (uint32_t)key_size;
+        m->val_size_ = (uint32_t)val_size;
+        m->val_offset_ = (uint32_t)val_offset;
+        m->slot_size_ = (uint32_t)slot_size;
+        m->slots_max_ = slots_max(slot_size);
+        m->noscan_ = flags & WEIR_MAP_NOSCAN;
+        weir__map_reset(m);
+        return m;
+}
+
+static void finish(weir_map *m, size_t hint, const char *file, int line)
+{
+        if (hint)
+                weir__map_presize(m, hint);
+        weir__count(maps_made, 1);
+        if (unlikely(weir__debug.maptrace))
+                trace(m, hint, file, line);
+}
+
+/* What a type of this size may need at the most. */
+static size_t alignment(size_t size)
+{
+        return size ? MIN(size & -size, (size_t)16) : 1;
+}
+
+weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size, size_t hint,
+                          unsigned flags, const char *file, int line)
+{
+        size_t    key_align = alignment(key_size), val_align = alignment(val_size), offset, slot;
+        weir_map *m;
+
+        if (!h || !h->hash || !h->equal)
+                weir_panic("weir_map_new: the hasher is NULL");
+        if (key_size > SLOT_MAX || val_size > SLOT_MAX)
+                weir_panic("weir_map_new: keys of %zu bytes and values of %zu", key_size, val_size);
+        offset = ALIGN_UP(key_size, val_align);
+        slot = ALIGN_UP(offset + val_size, MAX(key_align, val_align));
+        m = make(key_size, offset, val_size, slot, flags);
+        m->hasher_ = h;
+        m->mode_ = MODE_HASHER;
+        if (h->hash == weir_hash_cstr.hash && key_size == sizeof(char *))
+                m->mode_ = MODE_STRING;
+        else if (h->hash == weir_hash_bytes.hash && h->equal == weir_hash_bytes.equal)
+                m->mode_ = key_size == 8 ? MODE_WORD : key_size == 4 ? MODE_HALF : MODE_BYTES;
+        finish(m, hint, file, line);
+        return m;
+}
+
+/* The macro of the same name tells file and line; this is for what takes an address, and for C++. */
+#undef weir_map_new
+weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size, size_t hint)
+{
+        return weir_map_new_at(h, key_size, val_size, hint, WEIR_MAP_SCAN, "?", 0);
+}
+
+weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t val_size, size_t slot_size,
+                          uint64_t (*hash)(const void *, uint64_t),
+                          bool (*equal)(const void *, const void *), size_t hint, unsigned flags,
+                          const char *file, int line)
+{
+        weir_map *m = make(key_size, val_offset, val_size, slot_size, flags);
+
+        m->mode_ = MODE_TYPED;
+        m->hash_ = hash;
+        m->equal_ = equal;
+        finish(m, hint, file, line);
+        return m;
+}
+
+/* ---- panics ---- */
+
+slowpath void weir_map_fail_(const weir_map *m)
+{
+        weir_panic("concurrent use of map %p (%zu entries): it is changed by another goroutine",
+                   (const void *)m, m->len_);
+}
+
+slowpath void weir_map_null_(const char *call)
+{
+        weir_panic("%s: the map is NULL", call);
+}
+
+/* ---- using ---- */
+
+/* Without a call for the usual sizes. */
+static inline void copy_value(void *to, const void *from, size_t size)
+{
+        if (size == 8)
+                memcpy(to, from, 8);
+        else if (size == 4)
+                memcpy(to, from, 4);
+        else
+                memcpy(to, from, size);
+}
+
+/* The slot of the key, or NULL; everything that depends on the kind of keys is inlined once each. */
+static inline void *look(const weir_map *m, const void *key)
+{
+#define CALL(kind) return weir_map_find_(m, hash_##kind(key, m), key, equal_##kind, m->slot_size_)
+        MAP_CALL(m, CALL);
+#undef CALL
+}
+
+bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
+{
+        char *slot;
+
+        if (unlikely(!m))
+                return false;
+        weir_map_check_(m);
+        slot = look(m, key);
+        if (!slot)
+                return false;
+        if (ret_val)
+                copy_value(ret_val, slot + m->val_offset_, m->val_size_);
+        return true;
+}
+
+void *weir_map_at(const weir_map *m, const void *key)
+{
+        char *slot;
+
+        if (unlikely(!m))
+                return NULL;
+        weir_map_check_(m);
+        slot = look(m, key);
+        return slot ? slot + m->val_offset_ : NULL;
+}
+
+size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **ret)
+{
+        if (unlikely(!m)) {
+                for (size_t i = 0; i < n; i++)
+                        ret[i] = NULL;
+                return 0;
+        }
+        weir_map_check_(m);
+#define CALL(kind)                                                                              \
+        return weir_map_find_many_(m, keys, n, ret, m->slot_size_, m->val_offset_, m->key_size_, \
+                                   hash_##kind, equal_##kind)
+        MAP_CALL(m, CALL);
+#undef CALL
+}
+
+/* The slot of the key, put if need be with a value of zeroes. */
+static inline char *slot_of(weir_map *m, const void *key, bool *ret_fresh)
+{
+        uint64_t h = map_hash(m, key);
+        char    *slot = map_find(m, h, key);
+
+        *ret_fresh = !slot;
+        if (slot)
+                return slot;
+        slot = weir_map_add_(m, h);
+        copy_value(slot, key, m->key_size_);
+        moved(MEM_PLAIN, slot, m->key_size_);
+        return slot;
+}
+
+void weir_map_put(weir_map *m, const void *key, const void *val)
+{
+        char *slot;
+        bool  fresh;
+
+        if (unlikely(!m))
+                weir_map_null_("weir_map_put");
+        weir_map_begin_(m);
+        slot = slot_of(m, key, &fresh) + m->val_offset_;
+        if (val) {
+                copy_value(slot, val, m->val_size_);
+                moved(MEM_PLAIN, slot, m->val_size_);
+        } else {
+                memset(slot, 0, m->val_size_);
+        }
+        weir_map_end_(m);
+}
+
+void *weir_map_slot(weir_map *m, const void *key, bool *ret_fresh)
+{
+        char *slot;
+        bool  fresh;
+
+        if (unlikely(!m))
+                weir_map_null_("weir_map_slot");
+        weir_map_begin_(m);
+        slot = slot_of(m, key, &fresh) + m->val_offset_;
+        if (fresh)
+                memset(slot, 0, m->val_size_);
+        weir_map_end_(m);
+        if (ret_fresh)
+                *ret_fresh = fresh;
+        return slot;
+}
+
+bool weir_map_del(weir_map *m, const void *key)
+{
+        uint64_t h;
+        void    *slot;
+
+        if (unlikely(!m))
+                return false;
+        weir_map_begin_(m);
+        h = map_hash(m, key);
+        slot = map_find(m, h, key);
+        if (slot)
+                weir_map_remove_(m, h, slot);
+        weir_map_end_(m);
+        return slot != NULL;
+}
+
+void weir_map_clear(weir_map *m)
+{
+        if (!m)
+                return;
+        weir_map_begin_(m);
+        weir__map_drop_all(m);
+        weir_map_end_(m);
+}
+
+size_t weir_map_len(const weir_map *m)
+{
+        return m ? m->len_ : 0;
+}

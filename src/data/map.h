@@ -1,0 +1,185 @@
+/* What the files on maps share; see map.c. */
+#ifndef WEIR_DATA_MAP_H
+#define WEIR_DATA_MAP_H
+
+#include "data/data.h"
+#include <weir/go.h>
+#include <weir/map.h>
+
+enum { GROUP = 16, SLOTS_FIRST = 8, SLOTS_FLOOR = 16, SLOTS_CEILING = 16384,
+       TABLE_BYTES = 160 << 10, SLOT_MAX = 1 << 20 };
+
+/* How keys are hashed and compared. */
+enum map_mode { MODE_WORD, MODE_HALF, MODE_BYTES, MODE_STRING, MODE_HASHER, MODE_TYPED };
+
+/* A table.
+ *
+ *   used   by the map that its directory lists it in; only a writer of that map touches it, but for
+ *          visited, which an iteration sets
+ *   stale  by nobody: it never changes again. Its slots were given back, unless it was visited: then
+ *          iterations may still read them, and they are left to the collector
+ *
+ *   used -> stale  when its entries have been copied to others */
+struct weir_map_table_ {
+        uint8_t *ctrl;          /* const: the control bytes of all groups, then the slots */
+        uint32_t mask;          /* const: groups less one */
+        uint32_t slots;         /* const: less than a group of them, or all of the groups' */
+        uint32_t live;          /* the map's writer: entries */
+        uint32_t left;          /* the map's writer: how many empty slots may be filled yet */
+        uint32_t depth;         /* const: how many first bits of their hashes the entries share */
+        uint32_t visited;       /* atomic: an iteration has been here */
+        uint32_t stale;         /* the map's writer */
+        uint32_t clears;        /* const: of the map when it was made */
+};
+
+static inline char *table_slots(const struct weir_map_table_ *t)
+{
+        return (char *)t->ctrl + GROUP * ((size_t)t->mask + 1);
+}
+
+static inline size_t map_index(const weir_map *m, uint64_t h)
+{
+        return (h >> m->shift_) >> 4;
+}
+
+static inline uint64_t map_word(const void *p)
+{
+        uint64_t w;
+
+        memcpy(&w, p, sizeof w);
+        return w;
+}
+
+static inline uint32_t map_half(const void *p)
+{
+        uint32_t w;
+
+        memcpy(&w, p, sizeof w);
+        return w;
+}
+
+static inline uint64_t hash_word(const void *key, const weir_map *m)
+{
+        return weir_map_mix_(map_word(key), m->seed_);
+}
+
+static inline uint64_t hash_half(const void *key, const weir_map *m)
+{
+        return weir_map_mix_(map_half(key), m->seed_);
+}
+
+static inline uint64_t hash_bytes(const void *key, const weir_map *m)
+{
+        return weir_hash(key, m->key_size_, m->seed_);
+}
+
+static inline uint64_t hash_string(const void *key, const weir_map *m)
+{
+        const char *s;
+
+        memcpy(&s, key, sizeof s);
+        return s ? weir_hash(s, strlen(s), m->seed_) : 0;
+}
+
+static inline uint64_t hash_hasher(const void *key, const weir_map *m)
+{
+        return weir_map_mix_(m->hasher_->hash(key, m->key_size_, m->seed_), m->seed_);
+}
+
+static inline uint64_t hash_typed(const void *key, const weir_map *m)
+{
+        return m->hash_(key, m->seed_);
+}
+
+static inline bool equal_word(const void *a, const void *b, const weir_map *m)
+{
+        (void)m;
+        return map_word(a) == map_word(b);
+}
+
+static inline bool equal_half(const void *a, const void *b, const weir_map *m)
+{
+        (void)m;
+        return map_half(a) == map_half(b);
+}
+
+static inline bool equal_bytes(const void *a, const void *b, const weir_map *m)
+{
+        return !memcmp(a, b, m->key_size_);
+}
+
+static inline bool equal_string(const void *a, const void *b, const weir_map *m)
+{
+        const char *s, *t;
+
+        (void)m;
+        memcpy(&s, a, sizeof s);
+        memcpy(&t, b, sizeof t);
+        return s == t || (s && t && !strcmp(s, t));
+}
+
+static inline bool equal_hasher(const void *a, const void *b, const weir_map *m)
+{
+        return m->hasher_->equal(a, b, m->key_size_);
+}
+
+static inline bool equal_typed(const void *a, const void *b, const weir_map *m)
+{
+        return m->equal_(a, b);
+}
+
+/* Calls what is made for the map's keys: FN##_word(...), FN##_half(...), ... */
+#define MAP_CALL(m, call)                       \
+        do {                                    \
+                switch ((m)->mode_) {           \
+                case MODE_WORD:                 \
+                        call(word);             \
+                case MODE_HALF:                 \
+                        call(half);             \
+                case MODE_BYTES:                \
+                        call(bytes);            \
+                case MODE_STRING:               \
+                        call(string);           \
+                case MODE_HASHER:               \
+                        call(hasher);           \
+                default:                        \
+                        call(typed);            \
+                }                               \
+        } while (0)
+
+static inline uint64_t map_hash(const weir_map *m, const void *key)
+{
+#define CALL(kind) return hash_##kind(key, m)
+        MAP_CALL(m, CALL);
+#undef CALL
+}
+
+static inline bool map_equal(const weir_map *m, const void *a, const void *b)
+{
+#define CALL(kind) return equal_##kind(a, b, m)
+        MAP_CALL(m, CALL);
+#undef CALL
+}
+
+static inline void *map_find(const weir_map *m, uint64_t h, const void *key)
+{
+#define CALL(kind) return weir_map_find_(m, h, key, equal_##kind, m->slot_size_)
+        MAP_CALL(m, CALL);
+#undef CALL
+}
+
+/* The state of a map without a table. */
+void weir__map_reset(weir_map *m);
+
+/* Tables for so many entries, in a map that has none. */
+void weir__map_presize(weir_map *m, size_t hint);
+
+/* Makes every table stale. */
+void weir__map_drop_all(weir_map *m);
+
+uint64_t weir__map_random(void);
+
+/* Derives what the fields of a map say from its tables; false: one is wrong. For tests. */
+bool weir__map_check(const weir_map *m);
+
+#endif
