@@ -19,8 +19,8 @@ struct hold {
 struct m {
         struct g  *g;           /* only this thread: what it runs; &g0 in the scheduler itself */
         struct p  *p;           /* only this thread: NULL while it has no processor */
-        struct g   g0;          /* the scheduler's own context, on the thread's own stack */
         int       *err;         /* const after start: this thread's errno */
+        struct g   g0;          /* the scheduler's own context, on the thread's own stack */
         uint32_t   wake;        /* atomic, futex: 1 once it may go on */
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */

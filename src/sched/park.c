@@ -17,17 +17,6 @@
 
 int64_t weir__sched_coarse;
 
-static slowpath struct g *wait_until_left(struct g *to)
-{
-        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
-                if (i < 200)
-                        weir__spin_pause();
-                else
-                        weir__os_yield();
-        }
-        return to;
-}
-
 /* What enters a stack: it is a goroutine's, and counts. */
 static inline void enter(struct m *m, struct g *to)
 {
@@ -52,9 +41,21 @@ static slowpath void timed(struct p *p, struct g *g)
                             weir__os_now() - load_relaxed(&g->since));
 }
 
-/* A switch with a flag on one side. Like wait_until_left it answers to, so that the usual way
- * need not keep it over a call. */
-static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *to)
+/* The last steps. On return the goroutine has come back, perhaps on another thread. */
+static inline void leave(struct m *m, struct g *from, struct g *to)
+{
+        m->g = to;
+        san_leave(from, to);
+        weir__arch_switch(&from->ctx, &to->ctx);
+        san_arrived(from);
+        /* By way of m: then nothing need be kept over the switch, and nothing be saved for it. */
+        m = self();
+        *m->err = m->g->saved_errno;
+}
+
+/* A switch with a flag on one side. This and the next one are whole switches of their own, lest the
+ * usual one keep anything over a call. */
+static noinline void leave_flagged(struct m *m, struct g *from, struct g *to)
 {
         if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
                 weir__fault_canary(from);
@@ -70,7 +71,18 @@ static noinline struct g *enter_flagged(struct m *m, struct g *from, struct g *t
                         timed(m->p, to);
                 enter(m, to);
         }
-        return to;
+        leave(m, from, to);
+}
+
+static slowpath void leave_when_free(struct m *m, struct g *from, struct g *to)
+{
+        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
+                if (i < 200)
+                        weir__spin_pause();
+                else
+                        weir__os_yield();
+        }
+        weir__sched_switch(m, from, to);
 }
 
 /* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
@@ -79,23 +91,22 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
 {
         check(m->g == from);
         from->saved_errno = *m->err;
-        if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
-                to = wait_until_left(to);
+        if (unlikely(load_acquire(&to->ctx.on_cpu))) {  /* pairs with the release in the switch */
+                leave_when_free(m, from, to);
+                return;
+        }
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
         store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
         /* on_cpu is stored before the flag of a trim is read; the processor may still turn them
          * around, trim.c makes up for that with a fence for all. */
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (likely(!(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))))
-                enter(m, to);
-        else
-                to = enter_flagged(m, from, to);
-        m->g = to;
-        san_leave(from, to);
-        weir__arch_switch(&from->ctx, &to->ctx);
-        san_arrived(from);
-        *self()->err = from->saved_errno;
+        if (unlikely(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))) {
+                leave_flagged(m, from, to);
+                return;
+        }
+        enter(m, to);
+        leave(m, from, to);
 }
 
 struct g *weir__sched_pick(struct m *m)

@@ -11,8 +11,14 @@
  *         weir__arch_context_init and weir__arch_context_regs know this picture.
  * Order   on_cpu of the context left is cleared only after its stack pointer is stored and this
  *         thread no longer uses its stack; x86 stores are releases.
- * Cost    3.7 ns. It ends in pop and jmp: a ret into another stack would mispredict every time,
- *         9.6 ns. The control words are loaded only when they differ, for loading stalls.
+ * Cost    3.7 ns. A processor predicts the target of a ret from the calls that came before. So where
+ *         the context that goes on has been left by the same call as this one, it ends in ret: the
+ *         prediction is right, and so it is for the returns that follow, as far as both were called
+ *         alike; all of the runtime's switches but those to new goroutines are of this kind. (With
+ *         pop and jmp, each of the returns that follow is off by one call, and mispredicted: 20 ns
+ *         for a goroutine that wakes inside a channel.) Where it is another call, a ret would
+ *         mispredict, 9.6 ns, and it ends in pop and jmp.
+ *         The control words are loaded only when they differ, for loading stalls.
  * Not     The signal mask (a system call), caller-saved registers (the compiler saved them). With
  *         shadow stacks the shadow pointer would be switched here; the entries are ENDBR-marked. */
 
@@ -49,6 +55,7 @@ weir__arch_switch:                              /* rdi: from, rsi: to */
         fnstcw  4(%rsp)
         movl    (%rsp), %eax
         movzwl  4(%rsp), %ecx
+        movq    56(%rsp), %rdx                  /* where the caller goes on when it comes back */
         movq    %rsp, (%rdi)
         movq    (%rsi), %rsp                    /* the other stack, the same picture */
         movl    $0, 8(%rdi)                     /* release: what was left may now run elsewhere */
@@ -78,6 +85,10 @@ weir__arch_switch:                              /* rdi: from, rsi: to */
         popq    %rbp
         .cfi_adjust_cfa_offset -8
         .cfi_restore %rbp
+        cmpq    (%rsp), %rdx
+        jne     .Lelsewhere
+        ret
+.Lelsewhere:
         popq    %rcx
         .cfi_adjust_cfa_offset -8
         .cfi_register %rip, %rcx
