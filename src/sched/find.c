@@ -396,7 +396,7 @@ static bool serve_bound(struct m *m)
         int64_t stopped = load_relaxed(&m->p->stopped_at);
 
         return weir__bound_serve(m, load_relaxed(&weir__sched_coarse) - stopped >=
-                                            weir__debug.slice * 1000000);
+                                            load_relaxed(&m->p->stopped_for));
 }
 
 /* ---- in the order of a seed ---- */

@@ -43,6 +43,7 @@ enum ask { ASK_NOTHING, ASK_BLOCKED, ASK_COMPUTING };
 enum {
         WALK_MAX = 256,
         KEEP = 64,
+        SLICE_PART = 4,
         UNANSWERED = 1000 * 1000 * 1000,
         UNANSWERED_CPU = 200 * 1000 * 1000,
 };
@@ -53,6 +54,8 @@ static bool usable;                     /* const after init */
 static struct seen {
         uint64_t switches;
         int64_t  since, cpu;
+        int64_t  looked;                /* the last round in which it ran */
+        int64_t  debt;                  /* what computing goroutines had of it lately */
         int      tid;
 } seen[PROCS_MAX];                      /* only the monitor */
 
@@ -279,6 +282,11 @@ void weir_preempt_enable(void)
 
 /* ---- the monitor ---- */
 
+static int64_t slice_ns(void)
+{
+        return weir__debug.slice * 1000000;
+}
+
 void weir__hold_collect(void)
 {
         struct m *m = load_relaxed(&sched.answers) ? exchange_acquire(&sched.answers, NULL) : NULL;
@@ -292,6 +300,7 @@ void weir__hold_collect(void)
                 if (p && m->stopped) {
                         m->hold.ns = weir__os_now() - m->hold.since;
                         file_hold(&m->hold);
+                        store_relaxed(&p->stopped_for, MIN(m->hold.ns, slice_ns()));
                         store_relaxed(&p->stopped_at, weir__os_now());
                         /* In two steps, or it could get its own processor back before the others
                          * had a look at it: this one goes to a thread that serves them first. */
@@ -356,19 +365,46 @@ static bool retired_timer_due(int64_t now)
         return false;
 }
 
+enum wanted { BY_NOBODY, BY_HOGS, BY_OTHERS };
+
 /* Whether anything waits for this very processor, or for any. */
-static bool wanted(struct p *p, int64_t now, bool blocked)
+static enum wanted wanted(struct p *p, int64_t now, bool blocked)
 {
-        if (p->id >= load_relaxed(&sched.nprocs) || !weir__runq_empty(p) || load_relaxed(&p->timer_when) < now)
-                return true;
+        if (p->id >= load_relaxed(&sched.nprocs) || !weir__runq_empty(p) ||
+            load_relaxed(&p->timer_when) < now)
+                return BY_OTHERS;
         if (load_relaxed(&sched.nidle))
-                return false;
+                return BY_NOBODY;
         if (load_relaxed(&sched.nglobal) || load_relaxed(&sched.bound.count) ||
-            load_relaxed(&sched.hogs.count) || retired_timer_due(now))
-                return true;
+            retired_timer_due(now))
+                return BY_OTHERS;
         /* The last one, blocked: in its place another thread waits for timers and the network. */
-        return blocked && (load_relaxed(&p->timer_when) != INT64_MAX ||
-                           (weir__sched_hooks.poll_open && weir__sched_hooks.poll_open()));
+        if (blocked && (load_relaxed(&p->timer_when) != INT64_MAX ||
+                        (weir__sched_hooks.poll_open && weir__sched_hooks.poll_open())))
+                return BY_OTHERS;
+        return load_relaxed(&sched.hogs.count) ? BY_HOGS : BY_NOBODY;
+}
+
+/* How long a goroutine may compute. Those that follow one another on a processor share one slice as
+ * long as others wait for it, but for a part that each gets: a queue with some of them in a row
+ * would keep the others waiting for as many slices. What others had of the processor counts against
+ * what the computing had. */
+static int64_t allowed(const struct seen *s, enum wanted by)
+{
+        int64_t slice = slice_ns();
+
+        return by == BY_HOGS ? slice : MAX(slice - s->debt, slice / SLICE_PART);
+}
+
+/* A processor has switched since the last round. */
+static void settle(struct seen *s, int64_t now)
+{
+        int64_t held = s->looked - s->since;
+
+        if (held >= slice_ns() / SLICE_PART)
+                s->debt = MIN(s->debt + held, slice_ns());
+        else
+                s->debt = MAX(s->debt - (now - s->looked), (int64_t)0);
 }
 
 bool weir__hold_watch(int64_t now)
@@ -381,17 +417,23 @@ bool weir__hold_watch(int64_t now)
                 struct m    *m = load_relaxed(&p->m);
                 uint64_t     switches = load_relaxed(&p->counters.value[COUNTER_switches]);
                 int64_t      cpu;
+                enum wanted  by;
                 bool         blocked;
 
                 if (!m || load_relaxed(&p->state) != P_RUNNING)
                         continue;
                 if (switches != s->switches || m->tid != s->tid) {
-                        *s = (struct seen){ switches, now, -1, m->tid };
+                        settle(s, now);
+                        s->switches = switches;
+                        s->tid = m->tid;
+                        s->since = s->looked = now;
+                        s->cpu = -1;
                         if (load_relaxed(&sched.nidle) && weir__runq_empty(p))
                                 continue;       /* not wanted; do not pay for its clock */
                         s->cpu = weir__os_thread_cpu(m->tid);
                         continue;
                 }
+                s->looked = now;
                 cpu = weir__os_thread_cpu(m->tid);
                 if (s->cpu < 0) {
                         s->cpu = cpu;
@@ -399,10 +441,11 @@ bool weir__hold_watch(int64_t now)
                         continue;
                 }
                 blocked = (cpu - s->cpu) * 4 < now - s->since;
-                if (!wanted(p, now, blocked))
+                by = wanted(p, now, blocked);
+                if (by == BY_NOBODY)
                         continue;
                 /* A slice of time has passed whether or not the system gave the thread a core. */
-                if (now - s->since >= weir__debug.slice * 1000000)
+                if (now - s->since >= allowed(s, by))
                         ask_for(m, s, ASK_COMPUTING, now, cpu);
                 else if (blocked)
                         ask_for(m, s, ASK_BLOCKED, now, cpu);

@@ -62,6 +62,7 @@ void weir__lock_yield(struct m *m, struct g *g)
             !load_relaxed(&sched.bound.count) && !weir__order_count())
                 return;
         store_relaxed(&g->state, G_RUNNABLE);
+        store_relaxed(&p->stopped_for, weir__debug.slice * 1000000);
         store_relaxed(&p->stopped_at, load_relaxed(&weir__sched_coarse));
         fetch_add_seq(&sched.locked_waiting, 1);
         if (unlikely(sched.order == ORDER_SEEDED)) {

@@ -57,7 +57,8 @@ struct p {
         uint32_t  state;                /* atomic: enum p_state */
         uint32_t  id;                   /* const */
         struct m *m;                    /* atomic: the thread that runs it, as far as it is known */
-        int64_t   stopped_at;           /* atomic: when a goroutine was last stopped here */
+        int64_t   stopped_at;           /* atomic: when a goroutine was last stopped here, ... */
+        int64_t   stopped_for;          /* atomic: ... and how long it had had the processor */
 
         int64_t        timer_when __attribute__((aligned(CACHE_LINE)));
                                         /* atomic: earliest timer, INT64_MAX: none; lock: timers */
