@@ -466,7 +466,8 @@ static void take_frames(struct group *to, const struct regs *r)
                 above = MAX(above, w.regs.r[ARCH_SP] - low);
                 if (n < FRAMES_FIRST)
                         to->at[n] = (uint16_t)(n ? w.regs.r[ARCH_SP] - low - sizeof(void *) : 0);
-                h = mix(h, (uintptr_t)pc);
+                if (n)                  /* by which of its ways the scheduler left says nothing */
+                        h = mix(h, (uintptr_t)pc);
         } while (++n < FRAMES_COUNTED && weir__arch_walk_next(&w));
         to->depth = n;
         to->span = n <= FRAMES_FIRST && above <= SPAN_MAX ? (uint16_t)above : 0;
