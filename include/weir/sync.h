@@ -64,16 +64,22 @@ WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
 WEIR_API void weir_mutex_unlock(weir_mutex *m);
 
 /* An uncontended mutex is taken and given back without a call: its first 32 bits go from 0 to 1 and
- * back. That is part of the binary interface; all else in a mutex is not. The functions do the same
- * and remain for who takes their address. */
+ * back, and who took it notes in its bytes 6 and 7 bits 16 to 31 of where its stack is, by which a
+ * report of a deadlock tells who holds it. That is part of the binary interface; all else in a mutex
+ * is not. The functions do the same and remain for who takes their address. */
 typedef uint32_t WEIR_MAY_ALIAS weir_mutex_word_;
+typedef uint16_t WEIR_MAY_ALIAS weir_mutex_owner_;
 
 static inline void weir_mutex_lock_(weir_mutex *m)
 {
         weir_mutex_word_ free_ = 0;
+        char             here_;
 
-        if (__builtin_expect(!__atomic_compare_exchange_n((weir_mutex_word_ *)m, &free_, 1u, 0,
-                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 0))
+        if (__builtin_expect(__atomic_compare_exchange_n((weir_mutex_word_ *)m, &free_, 1u, 0,
+                                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 1))
+                __atomic_store_n((weir_mutex_owner_ *)m + 3,
+                                 (weir_mutex_owner_)((uintptr_t)&here_ >> 16), __ATOMIC_RELAXED);
+        else
                 weir_mutex_lock(m);
 }
 

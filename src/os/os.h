@@ -39,6 +39,12 @@ size_t weir__os_resident(void);
 /* Makes [addr, addr + size) fault on any touch, and forgets what was there, at no mapping of its
  * own. Whole pages inside a weir__os_map. -EINVAL: the kernel cannot (Linux before 6.13). */
 int weir__os_guard(void *addr, size_t size);
+
+/* The same for n of them, the next each stride bytes above the one before, in one call if the kernel
+ * can (Linux 6.14) and n is at most OS_GUARDS. Answers how many were made. */
+enum { OS_GUARDS = 16 };
+unsigned weir__os_guard_many(char *addr, size_t size, size_t stride, unsigned n);
+
 int weir__os_guard_remove(void *addr, size_t size);
 
 /* Denies any access to [addr, addr + size), or gives it back. What was there stays. Works

@@ -24,7 +24,8 @@
 #include <weir/run.h>
 
 enum { FRAMES_FIRST = 32, FRAMES_LAST = 16, FRAMES_COUNTED = 20000, NAMES = 256,
-       FRAMES_LOOK = 12, IDS_SHOWN = 32, OBJECTS_SHOWN = 64 };
+       FRAMES_LOOK = 12, IDS_SHOWN = 32, OBJECTS_SHOWN = 64,
+       CIRCLE_MAX = 64, OWNER_BELOW = 64 * 1024 };
 
 #define SEVERAL UINT64_MAX
 
@@ -692,6 +693,7 @@ struct wait {
         const void *on;
         uint32_t    why;
         uint64_t    id;
+        uint64_t    holder;             /* of the mutex; 0: not known */
 };
 
 struct waits {
@@ -710,7 +712,7 @@ static bool take_wait(void *head, void *arg)
         if (w->count == w->room)
                 return false;
         w->wait[w->count++] = (struct wait){ load_relaxed(&g->wait_on), load_relaxed(&g->why),
-                                             load_relaxed(&g->id) };
+                                             load_relaxed(&g->id), 0 };
         return true;
 }
 
@@ -749,11 +751,98 @@ static void sort_waits(struct wait *w, uint32_t n)
         }
 }
 
+/* Goroutines on whose stacks an address with these bits lies. */
+struct owners {
+        uint16_t bits;
+        uint64_t id[2];
+        int      count;
+};
+
+static bool take_owner(void *head, void *arg)
+{
+        struct owners *w = arg;
+        struct g      *g = head;
+        uintptr_t      low = (uintptr_t)load_relaxed(&g->ctx.sp) - OWNER_BELOW, high = (uintptr_t)g;
+
+        if (!load_relaxed(&g->id))
+                return true;
+        low = MAX(low, (uintptr_t)g->stack.low) >> 16;
+        for (uintptr_t at = low; at <= (high - 1) >> 16; at++)
+                if ((uint16_t)at == w->bits) {
+                        if (w->count < 2)
+                                w->id[w->count] = load_relaxed(&g->id);
+                        w->count++;
+                        break;
+                }
+        return true;
+}
+
+/* Who has what the goroutines of this object wait for. (It may have been an earlier goroutine on that
+ * stack, which ended without an unlock.) */
+static void print_holder(struct out *o, struct waits *w, uint32_t from, uint32_t to)
+{
+        struct object_told is = { 0 };
+        struct owners      by = { 0 };
+
+        if (!weir__sched_hooks.object_tell ||
+            !weir__sched_hooks.object_tell(w->wait[from].on, w->wait[from].why, &is))
+                return;
+        if (w->wait[from].why == WHY_WG)
+                weir__out_print(o, "; %d not done", is.count);
+        if (!is.locked)
+                return;
+        by.bits = is.owner;
+        weir__stack_each(take_owner, &by);
+        if (by.count == 1)
+                weir__out_print(o, "; locked on the stack of %llu", (unsigned long long)by.id[0]);
+        else if (by.count == 2)
+                weir__out_print(o, "; locked on the stack of %llu or %llu", (unsigned long long)by.id[0],
+                                (unsigned long long)by.id[1]);
+        else if (!by.count && !load_relaxed(&sched.guests))
+                weir__out_print(o, "; locked by a goroutine that has ended");
+        for (; by.count == 1 && from < to; from++)
+                w->wait[from].holder = by.id[0];
+}
+
+static const struct wait *wait_of(const struct waits *w, uint64_t id)
+{
+        for (uint32_t i = 0; i < w->count; i++)
+                if (w->wait[i].id == id)
+                        return &w->wait[i];
+        return NULL;
+}
+
+/* Goroutines that hold what the next of them waits for, the last what the first does. */
+static void print_circles(struct out *o, const struct waits *w)
+{
+        uint32_t looked = 0;
+
+        for (uint32_t i = 0; i < w->count && looked < OBJECTS_SHOWN; i++) {
+                const struct wait *at = &w->wait[i];
+                int                n = 0;
+
+                if (!at->holder)
+                        continue;
+                looked++;
+                do
+                        at = wait_of(w, at->holder);
+                while (at && at->holder && at->id > w->wait[i].id && ++n < CIRCLE_MAX);
+                if (!at || at->id != w->wait[i].id)
+                        continue;               /* none, or one that begins with another */
+                weir__out_print(o, "        in a circle: %llu", (unsigned long long)at->id);
+                do {
+                        weir__out_print(o, " waits for %llu", (unsigned long long)at->holder);
+                        at = wait_of(w, at->holder);
+                } while (at->id != w->wait[i].id);
+                weir__out_print(o, "\n");
+        }
+}
+
 /* The waits of one object, from at on. Answers where the next one's begin. */
-static uint32_t print_object(struct out *o, const struct waits *w, uint32_t at)
+static uint32_t print_object(struct out *o, struct waits *w, uint32_t at)
 {
         const void *on = w->wait[at].on;
-        uint32_t    shown = 0, last_why = WHY_COUNT;
+        uint32_t    shown = 0, last_why = WHY_COUNT, first = at;
 
         weir__out_print(o, "        %p:", on);
         for (; at < w->count && w->wait[at].on == on; at++) {
@@ -768,12 +857,13 @@ static uint32_t print_object(struct out *o, const struct waits *w, uint32_t at)
                 else if (shown == IDS_SHOWN + 2)
                         weir__out_print(o, " ...");
         }
+        print_holder(o, w, first, at);
         weir__out_print(o, "\n");
         return at;
 }
 
-/* Each object that goroutines wait for, with all of them: the other end of each wait, if there is one,
- * is in a line above or nowhere. */
+/* Each object that goroutines wait for, with all of them, and who could end the wait: the holder of a
+ * mutex, how many are not done of a wait group, for a channel who waits at its other end. */
 void weir__dump_waits(struct out *o)
 {
         struct waits w = { 0 };
@@ -793,6 +883,7 @@ void weir__dump_waits(struct out *o)
                 i = print_object(o, &w, i);
         if (shown == OBJECTS_SHOWN)
                 weir__out_print(o, "        ...\n");
+        print_circles(o, &w);
         weir__out_flush(o);
         weir__os_unmap(w.wait, size);
 }

@@ -235,8 +235,9 @@ static struct g *look_around(struct m *m)
                         return g;
                 if (run_timers(m->p) && (g = weir__runq_get(m->p)))
                         return g;
-                for (unsigned i = 0; i < 16; i++)
-                        weir__spin_pause();
+                if (!weir__sched_spawn_ahead(m->p))
+                        for (unsigned i = 0; i < 16; i++)
+                                weir__spin_pause();
                 poll_now(m->p);
                 if ((g = weir__runq_get(m->p)))
                         return g;

@@ -43,6 +43,7 @@ struct p {
         uint32_t  budget;               /* only the owner: switches until the next wide look */
         uint32_t  ndead;                /* only the owner */
         struct g *dead;                 /* only the owner: recycled goroutines, default stack */
+        struct stack_run run;           /* only the owner: slots for more of them */
         int64_t   wide_due;             /* only the owner: coarse time of the next wide look */
         int64_t   aged_at;              /* only the owner: coarse time of the last aging */
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */

@@ -124,6 +124,13 @@ _Noreturn void weir__panic(const char *fmt, ...) __attribute__((format(printf, 1
 int weir__panic_hold(void (*fn)(void *arg), void *arg, struct weir_panic_info *ret);
 _Noreturn void weir__panic_again(int held, const struct weir_panic_info *info);
 
+/* What is known of an object that goroutines are parked on. */
+struct object_told {
+        bool     locked;                /* a mutex: somebody owns it, ... */
+        uint16_t owner;                 /* ... with bits 16 to 31 of an address on its stack */
+        int32_t  count;                 /* a wait group: what is not done yet */
+};
+
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 
 struct sched_hooks {
@@ -145,6 +152,10 @@ struct sched_hooks {
 
         /* time: gives a new processor its heap. Called once per processor, at start. */
         void (*timers_init)(struct p *p);
+
+        /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the
+         * monitor when all goroutines are asleep. False: it is another object. */
+        bool (*object_tell)(const void *on, enum why why, struct object_told *ret);
 };
 
 extern struct sched_hooks weir__sched_hooks;

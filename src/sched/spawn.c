@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <weir/go.h>
 
-enum { ARGS_MAX = 64 * 1024, IDS = 64, UNDER = 4 * OS_PAGE };
+enum { ARGS_MAX = 64 * 1024, IDS = 64, UNDER = 4 * OS_PAGE, AHEAD = 8 };
 
 static uint64_t next_id;        /* atomic: ids given to processors, IDS at a time */
 
@@ -100,6 +100,7 @@ void weir__sched_first_frame(void *arg)
 static struct g *refill(struct p *p, uint32_t class)
 {
         struct g *g;
+        uint32_t  n = 1;
 
         lock_take(&sched.lock);
         sched.taken[class]++;
@@ -116,33 +117,73 @@ static struct g *refill(struct p *p, uint32_t class)
                         more->next = p->dead;
                         p->dead = more;
                         p->ndead++;
+                        n++;
                 }
         }
         lock_drop(&sched.lock);
+        if (g)
+                fetch_add_relaxed(&sched.demand, n);
         return g;
+}
+
+/* A goroutine on a stack that nobody has used. The stores are what first touches it. */
+static int make(struct p *p, uint32_t class, struct g **ret)
+{
+        struct stack s;
+        struct g    *g;
+        int          r = class == sched.stack_class ? weir__stack_carve_run(class, &p->run, &s)
+                                                    : weir__stack_carve(class, &s);
+
+        if (r < 0)
+                return r;
+        g = (struct g *)(void *)s.high;         /* zero: fresh memory */
+        g->stack = s;
+        g->ctx.flags = s.guard == STACK_CANARY ? CTX_CANARY : 0;
+        *ret = g;
+        return 0;
 }
 
 static slowpath struct g *get_other(struct p *p, uint32_t class)
 {
-        struct stack s;
-        struct g    *g = NULL;
-        int          r;
+        struct g *g = NULL;
+        int       r;
 
         if (load_relaxed(&sched.dead[class]) || load_relaxed(&sched.cold[class]))
                 g = refill(p, class);
         if (g)
                 return g;
-        r = weir__stack_carve(class, &s);
+        fetch_add_relaxed(&sched.demand, 1);
+        r = make(p, class, &g);
         if (r == -ENOBUFS)
                 weir__panic("weir_go: another stack cannot be guarded (raise vm.max_map_count), "
                             "and WEIR_DEBUG=guard=strict");
         if (r < 0)
                 weir__panic("weir_go: no address space for another stack of %zu KiB",
                             ((size_t)1 << class) / 1024);
-        g = (struct g *)(void *)s.high;         /* zero: fresh memory */
-        g->stack = s;
-        g->ctx.flags = s.guard == STACK_CANARY ? CTX_CANARY : 0;
         return g;
+}
+
+/* Called by a thread that has looked for work in vain. Most of what a goroutine on a fresh stack
+ * costs is the kernel's: its guard and its first page. So where another processor starts many, this
+ * one makes as many meanwhile. */
+bool weir__sched_spawn_ahead(struct p *p)
+{
+        static uint32_t seen;           /* atomic: demand the last time */
+        uint32_t        demand = load_relaxed(&sched.demand), class = sched.stack_class;
+        struct g       *first = NULL, *last = NULL, *g;
+
+        if (demand - load_relaxed(&seen) < AHEAD || load_relaxed(&sched.dead[class]) ||
+            load_relaxed(&sched.cold[class]))
+                return false;
+        store_relaxed(&seen, demand);
+        for (int i = 0; i < AHEAD && make(p, class, &g) == 0; i++) {
+                g->next = first;
+                first = g;
+                last = last ? last : g;
+        }
+        if (first)
+                put_shared(class, first, last);
+        return first;
 }
 
 static inline struct g *get_dead(struct p *p, uint32_t class)

@@ -38,6 +38,7 @@ struct scheduler {
         struct g    *dead[33];          /* atomic; lock: sched to write: recycled goroutines */
         struct g    *cold[33];          /* the same, memory of their stacks returned */
         uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
+        uint32_t     demand;            /* atomic: goroutines taken from there, or newly made */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
         uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
@@ -195,6 +196,7 @@ void weir__sched_run_root(void *root);
 _Noreturn void weir__sched_finish(struct g *g);         /* itself, its function is over */
 void weir__sched_note_use(struct g *g);                 /* itself, WEIR_DEBUG=stackuse */
 uint64_t weir__sched_new_id(struct p *p);
+bool weir__sched_spawn_ahead(struct p *p);      /* owner: makes dead ones, if many are wanted */
 struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- trim.c ---- */

@@ -34,6 +34,17 @@ bool weir__stack_class(size_t size, uint32_t *ret);
  * guarded. From: any thread. */
 int weir__stack_carve(uint32_t class, struct stack *ret);
 
+/* Slots of one slab that belong to who carved them and are not stacks yet. Zero: none. */
+struct stack_run {
+        const void *slab;
+        uint32_t    index, count;
+};
+
+/* The same, taking several slots at once where they are guarded so: their guards are made in one
+ * call and without a lock. What is left waits in *run for the next time; all calls with one run are
+ * for one class. From: who owns the run. */
+int weir__stack_carve_run(uint32_t class, struct stack_run *run, struct stack *ret);
+
 /* Whether something was written below a stack with a canary. From: any thread. */
 bool weir__stack_canary_broken(const struct stack *s);
 

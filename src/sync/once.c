@@ -4,7 +4,8 @@
  *         running, 2 done.
  * States  not yet -> running   the first caller      running -> done   the same, by one exchange
  *         that also takes the list; it never touches the word again, so the memory may go then.
- * Order   The exchange to done (release) pairs with the acquire load of the fast path.
+ * Order   The exchange to done pairs with the acquire load of the fast path, and with the compare-
+ *         exchange by which a waiter's record came into the word.
  * Cost    Done: a load.
  * Not     A cleanup handler to mark it done when the function panics: it would make every program
  *         link the compiler's unwinder. The panic, or weir_go_exit, is held up and goes on after.
@@ -33,7 +34,7 @@ static void run_call(void *p)
 
 static void finish(uint64_t *word)
 {
-        uintptr_t w = __atomic_exchange_n(word, DONE, __ATOMIC_ACQ_REL);
+        uintptr_t w = exchange_seq(word, DONE);
 
         while (w != RUNNING) {
                 struct record *r = (struct record *)(w & ~(uintptr_t)1);

@@ -5,4 +5,6 @@
 #include "sched/sched.h"
 #include <weir/sync.h>
 
+bool weir__wg_tell(const void *on, struct object_told *ret);    /* for the hook object_tell */
+
 #endif

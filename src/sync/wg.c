@@ -140,3 +140,11 @@ void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_
         weir_wg_add(wg, 1);
         weir__sched_spawn(entry, args, size, 0, NULL, done, wg);
 }
+
+bool weir__wg_tell(const void *on, struct object_told *ret)
+{
+        const struct wg *wg = on;
+
+        ret->count = counter(load_relaxed(&wg->word));
+        return true;
+}

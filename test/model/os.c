@@ -273,10 +273,42 @@ int weir__os_at_thread_exit(void (*fn)(void))
         return 0;
 }
 
+bool weir__sched_spawn_ahead(struct p *p)
+{
+        (void)p;
+        return false;
+}
+
 uint64_t weir__sched_new_id(struct p *p)
 {
         (void)p;
         return 1;
+}
+
+void weir__sched_check_args(size_t size)
+{
+        (void)size;
+}
+
+void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
+                       const char *name, void (*after)(void *), void *after_arg)
+{
+        (void)fn, (void)args, (void)size, (void)stack_size, (void)name, (void)after, (void)after_arg;
+        model_fail("a goroutine was started");
+}
+
+/* No function of a scenario panics. */
+int weir__panic_hold(void (*fn)(void *arg), void *arg, struct weir_panic_info *ret)
+{
+        (void)ret;
+        fn(arg);
+        return 0;
+}
+
+void weir__panic_again(int held, const struct weir_panic_info *info)
+{
+        (void)held, (void)info;
+        model_fail("a panic goes on");
 }
 
 /* ---- what no scenario does: canaries, fewer processors ---- */

@@ -13,6 +13,9 @@
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE  103
 #endif
+#ifndef PIDFD_SELF_THREAD
+#define PIDFD_SELF_THREAD -10000        /* this process, where a pidfd is asked for; Linux 6.14 */
+#endif
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24                 /* from Linux 5.18 on */
@@ -119,6 +122,19 @@ int weir__os_guard(void *addr, size_t size)
         }
         weir__os_errno_set(keep);
         return r;
+}
+
+unsigned weir__os_guard_many(char *addr, size_t size, size_t stride, unsigned n)
+{
+        struct iovec at[OS_GUARDS];
+        int          keep = weir__os_errno_get();
+        long         done;
+
+        for (unsigned i = 0; i < n; i++)
+                at[i] = (struct iovec){ addr + i * stride, size };
+        done = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, at, n, MADV_GUARD_INSTALL, 0);
+        weir__os_errno_set(keep);
+        return done > 0 ? (unsigned)((size_t)done / size) : 0;
 }
 
 int weir__os_guard_remove(void *addr, size_t size)
