@@ -52,6 +52,7 @@ static struct {
 
 static void hold(size_t bytes, size_t pieces)
 {
+        bytes = (bytes + 4095) & ~(size_t)4095;
         held.at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (held.at == MAP_FAILED) {
