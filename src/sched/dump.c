@@ -285,6 +285,8 @@ static void print_entry(struct out *o, void (*fn)(void *), uint64_t starter)
 
         if (fn == weir__sched_run_root)
                 weir__out_print(o, "        the root goroutine\n");
+        else if (!fn)
+                weir__out_print(o, "        a thread of the program, attached\n");
         else if (starter == SEVERAL)
                 weir__out_print(o, "        entry %s, started by several goroutines\n",
                                 entry_name(fn, name, sizeof name));
@@ -871,11 +873,13 @@ void weir__dump_waits(struct out *o)
         size_t       size;
 
         weir__stack_each(count_one, &w.room);
+        weir__guest_each(count_one, &w.room);
         size = ALIGN_UP((w.room + 1) * sizeof *w.wait, (size_t)OS_PAGE);
         w.wait = weir__os_map(size);
         if (!w.wait)
                 return;
         weir__stack_each(take_wait, &w);
+        weir__guest_each(take_wait, &w);
         sort_waits(w.wait, w.count);
         if (w.count)
                 weir__out_print(o, "what they wait for:\n");
@@ -917,6 +921,7 @@ static void dump_locked(struct out *o, bool mine)
 
         if (weir__debug.dumpeach || !dump_grouped(&d))
                 weir__stack_each(dump_one, &d);
+        weir__guest_each(dump_one, &d);
         weir__hold_print(o);
         if (weir__debug.stackuse)
                 weir__dump_stackuse(o);

@@ -106,6 +106,25 @@ void weir_thread_unlock(void)
 
 /* ---- threads of the program ---- */
 
+static void list_guest(struct m *m)
+{
+        lock_take(&sched.lock);
+        if (!m->listed) {
+                m->listed = true;
+                m->guest_next = sched.guest_list;
+                store_release(&sched.guest_list, m);    /* pairs with the acquire below */
+        }
+        lock_drop(&sched.lock);
+}
+
+/* Those that are attached now, as far as one can know of threads that come and go. */
+void weir__guest_each(bool (*fn)(void *g, void *arg), void *arg)
+{
+        for (struct m *m = load_acquire(&sched.guest_list); m; m = m->guest_next)
+                if (load_relaxed(&m->guest) && load_relaxed(&m->own.id) && !fn(&m->own, arg))
+                        return;
+}
+
 static void detach(struct m *m)
 {
         count_in(&m->p->counters, goroutines_finished, 1);
@@ -148,7 +167,8 @@ int weir_thread_attach(void)
         m = weir__m_new();
         if (!m)
                 return -ENOMEM;
-        m->guest = true;
+        store_relaxed(&m->guest, true);
+        list_guest(m);
         m->attached = 1;
         g = &m->own;
         weir__m_begin(m);
@@ -156,7 +176,8 @@ int weir_thread_attach(void)
         g->locks = 1;
         g->protect = NULL;
         g->no_preempt = 0;
-        g->fn = NULL;
+        store_relaxed(&g->fn, NULL);
+        store_relaxed(&g->name, NULL);
         g->ctx.on_cpu = 1;
         store_relaxed(&g->starter_id, 0);
         store_release(&g->m, m);

@@ -29,7 +29,9 @@ struct m {
         bool       ending;      /* only this thread: its locked goroutine has ended */
 
         /* A thread of the program that is attached (lock.c). */
-        bool       guest;       /* const while attached */
+        bool       guest;       /* atomic: it is attached */
+        bool       listed;      /* lock: sched: in sched.guest_list, for good */
+        struct m  *guest_next;  /* const while listed */
         uint32_t   attached;    /* only this thread: open calls of weir_thread_attach */
         struct g   own;         /* its goroutine, which has no stack of ours */
         uint32_t   id;          /* const */

@@ -43,6 +43,7 @@ struct scheduler {
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
         uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
         uint32_t     guests;            /* atomic: attached threads */
+        struct m    *guest_list;        /* atomic; lock: sched to write: records that ever were of some */
         struct m    *free_m;            /* lock: sched: of threads that ended, linked by idle_next */
 
         struct m_list bound;            /* lock: sched: they came back from a call (bound.c) */
@@ -167,6 +168,7 @@ void weir__slice_start(struct p *p);            /* owner: a fresh budget */
 void weir__p_release(struct p *p);              /* a processor that nobody has: to who needs it */
 void weir__lock_wait(struct m *m, struct g *g); /* a locked goroutine: until it was readied */
 void weir__lock_yield(struct m *m, struct g *g);
+void weir__guest_each(bool (*fn)(void *g, void *arg), void *arg);       /* any thread: for dumps */
 
 /* ---- hold.c ---- */
 void weir__hold_init(void);

@@ -113,7 +113,7 @@ static void thread_main(void *arg)
         weir__os_thread_stack(&low, &high);
         m->g0.stack.low = low;
         m->g0.stack.high = high;
-        m->guest = false;
+        store_relaxed(&m->guest, false);
         weir__m_begin(m);
         if (m->next_p) {
                 weir__m_take_p(m, m->next_p);

@@ -289,3 +289,54 @@ WEIR_TEST_WITH(a_dump_shows_a_locked_one_that_waits, .procs = 2, .timeout = 20)
         weir_chan_close(in);
         ck_assert(!weir_recv(out, &(int){ 0 }));
 }
+
+static uint32_t attached, let_go;       /* atomic */
+
+static void *attach_and_wait(void *arg)
+{
+        int v;
+
+        ck_assert_int_eq(weir_thread_attach(), 0);
+        store_release(&attached, 1);
+        weir_recv(*(weir_chan **)arg, &v);
+        weir_thread_detach();
+        store_release(&attached, 2);
+        while (!load_acquire(&let_go))
+                usleep(100);
+        return NULL;
+}
+
+static bool dump_says(const char *what)
+{
+        char  *text = NULL;
+        size_t n = 0;
+        FILE  *f = open_memstream(&text, &n);
+        bool   found;
+
+        weir_dump(f);
+        fclose(f);
+        found = strstr(text, what);
+        free(text);
+        return found;
+}
+
+WEIR_TEST_WITH(a_dump_shows_attached_threads, .procs = 2, .timeout = 20)
+{
+        weir_chan *c = weir_chan_make(int, 0);
+        pthread_t  t;
+        int        v = 0;
+
+        if (WEIR_TSAN)
+                test_skip("it delivers no signal to a thread that sleeps");
+        ck_assert(!dump_says("a thread of the program, attached"));
+        ck_assert_int_eq(pthread_create(&t, NULL, attach_and_wait, &c), 0);
+        while (!dump_says("attach_and_wait+") || !dump_says("chan receive"))
+                weir_sleep(1000000);
+        ck_assert(dump_says("a thread of the program, attached"));
+        weir_send(c, &v);
+        while (load_acquire(&attached) != 2)
+                weir_sleep(1000000);
+        ck_assert(!dump_says("a thread of the program, attached"));
+        store_release(&let_go, 1);
+        join(t);
+}
