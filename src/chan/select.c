@@ -309,20 +309,30 @@ static bool would_wait(const weir_case *k)
         return load_relaxed(&c->count) == c->cap && !load_relaxed(&c->receivers.first);
 }
 
-int weir_select_n(const weir_case *cases, size_t n)
+/* With its waiters on the stack: apart, for a select that is over at once does without them. */
+static noinline int select_any(const weir_case *cases, size_t n, struct g *g)
 {
-        struct g     *g = weir__sched_need_g("weir_select");
         struct plan   pl = { .cases = cases, .n = n, .def = -1, .timeout = -1 };
         struct waiter w[ON_STACK];
         uint32_t      order[ON_STACK];
 
-        if (n == 2 && cases[1].op == WEIR_OP_DEFAULT &&
-            (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND) && would_wait(&cases[0]))
-                return 1;
         if (unlikely(n > INT32_MAX))
                 weir__panic("weir_select: %zu cases", n);
         if (unlikely(n > ON_STACK))
                 return select_many(&pl, g);
         pl.order = order;
         return run(&pl, w, g);
+}
+
+int weir_select_n(const weir_case *cases, size_t n)
+{
+        struct g *g = weir__sched_need_g("weir_select");
+        int       i;
+
+        if (n == 2 && cases[1].op == WEIR_OP_DEFAULT &&
+            (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND) && would_wait(&cases[0]))
+                return 1;
+        i = select_any(cases, n, g);
+        keep_frame();
+        return i;
 }
