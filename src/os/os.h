@@ -100,6 +100,11 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size);
 
 /* The same with all signals blocked in it. */
 int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size);
+
+/* Notes who starts the runtime: the cores that this thread may use are the program's, and which
+ * signals it blocks is what the second call sets in another thread. */
+void weir__os_caller_keep(void);
+void weir__os_signals_as_kept(void);
 /* Has fn called when the calling thread ends by itself. 0 or -errno. The same fn in all calls. */
 int weir__os_at_thread_exit(void (*fn)(void));
 

@@ -1,7 +1,10 @@
 /* The start and end of the runtime.
  *
  * What    weir_run reads the environment, makes the processors and the root goroutine, starts the
- *         first thread, and lets its caller be the monitor until the root function has returned.
+ *         first thread and the monitor, and lets its caller wait until the root function has returned.
+ *         That one waits with its signals as they are: handlers of the process run there, as in any
+ *         program, and may take their time. Only where the system refuses another thread it is the
+ *         monitor itself.
  * States  stopped (never ran), running, done. It goes through them once in a process.
  * Order   root_result is written before the release of root_done and read after its acquire. */
 #include "sched/state.h"
@@ -9,7 +12,7 @@
 #include <weir/mem.h>
 #include <weir/run.h>
 
-enum { ROOT_STACK = 8 * 1024 * 1024, SPIN_NS = 10 * 1000, STOP_WAIT_NS = 20 * 1000 * 1000 };
+enum { ROOT_STACK = 8 * 1024 * 1024, MONITOR_STACK = 1024 * 1024, SPIN_NS = 10 * 1000, STOP_WAIT_NS = 20 * 1000 * 1000 };
 
 static uint32_t started;        /* atomic */
 
@@ -44,7 +47,7 @@ static uint64_t gauge_procs(void)
 
 static uint64_t gauge_threads(void)
 {
-        return load_relaxed(&sched.nthreads) + 1u;
+        return load_relaxed(&sched.nthreads) + load_relaxed(&sched.own_threads);
 }
 
 static uint64_t gauge_runq(void)
@@ -96,6 +99,30 @@ static void wait_for_others(void)
                 weir__os_sleep(20 * 1000);
 }
 
+static uint32_t monitor_over;           /* atomic, futex */
+
+static void monitor_main(void *arg)
+{
+        (void)arg;
+        weir__os_thread_name("weir-monitor");
+        weir__monitor_run();
+        store_release(&monitor_over, 1);        /* pairs with the acquire below */
+        weir__os_futex_wake(&monitor_over, 1);
+}
+
+/* Until the root function has returned. */
+static void watch(void)
+{
+        sched.own_threads = 2;
+        if (weir__os_thread_start_quiet(monitor_main, NULL, MONITOR_STACK) < 0) {
+                sched.own_threads = 1;
+                weir__monitor_run();
+                return;
+        }
+        while (!load_acquire(&monitor_over))
+                weir__os_futex_wait(&monitor_over, 0, -1);
+}
+
 int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const weir_run_options *opt)
 {
         struct root r = { root, argc, argv };
@@ -139,12 +166,13 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         lock_drop(&sched.lock);
         if (!weir__sched_spawn_root(p, weir__sched_run_root, &r, ROOT_STACK))
                 return -ENOMEM;
+        weir__os_caller_keep();
         store_release(&sched.running, 1);
         err = weir__m_give(p, false);
         if (err < 0)
                 return err;
         inittrace("first thread started");
-        weir__monitor_run();
+        watch();
         wait_for_others();
         inittrace("root function returned");
         if (weir__debug.stackuse) {

@@ -40,6 +40,7 @@ struct scheduler {
         uint32_t     taken[33];         /* lock: sched: times somebody took from dead or cold */
         uint32_t     demand;            /* atomic: goroutines taken from there, or newly made */
         uint32_t     nthreads;          /* atomic; lock: sched to write */
+        uint32_t     own_threads;       /* atomic: the caller of weir_run, and the monitor */
         uint32_t     blocked;           /* atomic: goroutines in blocking calls */
         uint32_t     locked_waiting;    /* atomic: threads that sleep with a goroutine of theirs */
         uint32_t     guests;            /* atomic: attached threads */

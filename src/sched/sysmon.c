@@ -1,4 +1,4 @@
-/* The monitor: the thread that called weir_run, watching the others.
+/* The monitor: a thread that watches the others.
  *
  * What    It has no processor. It keeps the coarse clock, wakes a thread for work that has waited
  *         while a processor is idle, moves what waits behind a goroutine that computes for long to
@@ -11,7 +11,9 @@
  * Cost    While processors are both busy and idle it wakes every 200 us, while all are busy every
  *         millisecond (that is how late a timer may be seen there), else every 10 ms; in a process
  *         that does nothing, never.
- * Not     A thread of its own: the caller of weir_run has nothing else to do. */
+ * Not     The thread that called weir_run, which has nothing else to do: it is where the kernel runs
+ *         the process's signal handlers first, and one that lingers would let no timer be seen and no
+ *         loop be stopped. This one has all signals blocked. */
 #include "sched/state.h"
 #include "mem/mem.h"
 #include <stdlib.h>
@@ -51,7 +53,8 @@ static bool nothing_can_wake(void)
                 return false;
         /* Other threads of the process may send on a channel; TSan keeps one of its own. */
         return weir__os_thread_count() <=
-               (int)(load_seq(&sched.nthreads) + 1 + weir__mem_threads()) + WEIR_TSAN;
+               (int)(load_seq(&sched.nthreads) + load_relaxed(&sched.own_threads) +
+                     weir__mem_threads()) + WEIR_TSAN;
 }
 
 static void report_deadlock(void)
@@ -75,7 +78,8 @@ static void dump_and_exit(void)
         weir__out_print(&o, "SIGQUIT: %llu goroutines on %u processors, %u threads\n\n",
                         (unsigned long long)(weir__counter_sum(COUNTER_goroutines_started) -
                                              weir__counter_sum(COUNTER_goroutines_finished)),
-                        load_relaxed(&sched.nprocs), load_relaxed(&sched.nthreads) + 1);
+                        load_relaxed(&sched.nprocs),
+                        load_relaxed(&sched.nthreads) + load_relaxed(&sched.own_threads));
         weir__dump_all(&o);
         weir__order_tell(&o);
         _exit(2);
@@ -159,7 +163,8 @@ static void print_trace(int64_t now)
         weir__out_print(
                 &o, "SCHED %lldms: procs=%u idle=%u threads=%u spinning=%u blocked=%u runq=%u [",
                 (long long)((now - sched.started_at) / 1000000), load_relaxed(&sched.nprocs),
-                load_relaxed(&sched.nidle), load_relaxed(&sched.nthreads) + 1,
+                load_relaxed(&sched.nidle),
+                load_relaxed(&sched.nthreads) + load_relaxed(&sched.own_threads),
                 load_relaxed(&sched.spinning), load_relaxed(&sched.blocked),
                 load_relaxed(&sched.nglobal) + weir__order_count());
         for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)

@@ -107,6 +107,7 @@ static void thread_main(void *arg)
         struct m *m = arg;
         char      name[16], *low, *high;
 
+        weir__os_signals_as_kept();     /* the monitor, which blocks them all, may have started it */
         weir__fmt(name, sizeof name, "weir-%u", m->id);
         weir__os_thread_name(name);
         weir__os_thread_precise_timers();

@@ -3,7 +3,12 @@
  * ended, and a wait group, say what they still wait for. */
 #include <weir.h>
 
-static weir_mutex a, b, left, own;
+static weir_mutex all[4];               /* the report goes by their addresses */
+
+#define own  all[0]
+#define left all[1]
+#define b    all[2]
+#define a    all[3]
 
 weir_task(both, my, { weir_mutex *first, *second; weir_chan *ready, *go; })
 {

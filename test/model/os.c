@@ -273,6 +273,10 @@ int weir__os_at_thread_exit(void (*fn)(void))
         return 0;
 }
 
+void weir__os_signals_as_kept(void)
+{
+}
+
 bool weir__sched_spawn_ahead(struct p *p)
 {
         (void)p;

@@ -21,14 +21,14 @@ static int wait_for_ever(int argc, char **argv)
 struct use {
         double wakes;
         double cpu_ns;
-        double monitor_ns;              /* of the thread that called weir_run */
+        double monitor_ns;
 };
 
 static double number_in(const char *path, const char *key)
 {
         FILE  *f = fopen(path, "re");
         char   line[256];
-        double v = 0;
+        double v = -1;
 
         while (f && fgets(line, sizeof line, f))
                 if (!strncmp(line, key, strlen(key)))
@@ -58,7 +58,8 @@ static struct use use_of(pid_t pid)
                 snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", (int)pid, e->d_name);
                 ns = number_in(path, "");
                 u.cpu_ns += ns;
-                if (atoi(e->d_name) == (int)pid)
+                snprintf(path, sizeof path, "/proc/%d/task/%.20s/comm", (int)pid, e->d_name);
+                if (number_in(path, "weir-monitor") >= 0)
                         u.monitor_ns += ns;
         }
         closedir(d);

@@ -49,6 +49,10 @@ struct start {
         void *arg;
 };
 
+/* Who started the runtime; const after that. */
+static pid_t    caller;                 /* 0: the calling thread */
+static sigset_t kept;
+
 static void *thread_main(void *p)
 {
         struct start s = *(struct start *)p;
@@ -91,6 +95,18 @@ int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         weir__os_errno_set(keep);
         return r;
+}
+
+
+void weir__os_caller_keep(void)
+{
+        pthread_sigmask(SIG_SETMASK, NULL, &kept);
+        caller = gettid();
+}
+
+void weir__os_signals_as_kept(void)
+{
+        pthread_sigmask(SIG_SETMASK, &kept, NULL);
 }
 
 static pthread_key_t  exit_key;
@@ -323,7 +339,7 @@ unsigned weir__os_cpu_limit(void)
 
                 if (!set)
                         break;
-                if (!sched_getaffinity(0, size, set))
+                if (!sched_getaffinity(caller, size, set))
                         limit = (unsigned)CPU_COUNT_S(size, set);
                 CPU_FREE(set);
         }

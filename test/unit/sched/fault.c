@@ -271,6 +271,40 @@ PLAIN_TEST(a_handler_installed_before_gets_what_nobody_catches)
         ck_assert_int_eq(weir_run(root_with_handler, 0, NULL, NULL), 0);
 }
 
+struct page {
+        char byte[4096];
+};
+
+/* The element is on a page that may not be read, and then on one that may not be written: the runtime
+ * copies it, with the channel's lock held. */
+static int root_faults_inside(int argc, char **argv)
+{
+        weir_chan   *c = weir_chan_make(struct page, 1);
+        struct page *p = repaired;
+
+        (void)argc;
+        (void)argv;
+        weir_send(c, p);
+        if (earlier != 1)
+                return 1;
+        p->byte[4095] = 5;
+        weir_recv(c, p);
+        if (p->byte[4095])
+                return 2;
+        mprotect(p, 4096, PROT_READ);
+        weir_send(c, p);
+        weir_recv(c, p);
+        return earlier == 2 ? 0 : 3;
+}
+
+PLAIN_TEST(a_handler_installed_before_mends_a_fault_inside_the_runtime)
+{
+        repaired = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        ck_assert(repaired != MAP_FAILED);
+        signal(SIGSEGV, earlier_handler);
+        ck_assert_int_eq(weir_run(root_faults_inside, 0, NULL, NULL), 0);
+}
+
 static int ticks;
 
 static void tick(int sig)
