@@ -53,6 +53,7 @@
 #define WEIR_NORETURN           __attribute__((noreturn))
 #define WEIR_MAY_ALIAS          __attribute__((may_alias))
 #define WEIR_UNUSED             __attribute__((unused))
+#define WEIR_ALWAYS_INLINE      __attribute__((always_inline))
 #define WEIR_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* 0 if there is one argument, 1 if there are 2 to 64. It spares weir_go without members the

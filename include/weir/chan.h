@@ -156,6 +156,13 @@ typedef struct weir_case {
  * channel. */
 WEIR_API int weir_select_n(const weir_case *cases, size_t n);
 
+/* One operation beside a default: does it if it need not wait. op is WEIR_OP_RECV or WEIR_OP_SEND; the
+ * rest is as in a weir_case. weir_select comes here where the compiler knows that it is such a pair.
+ * 0: done; 1: it would have to wait.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: as weir_select_n. */
+WEIR_API int weir_select_one(int op, weir_chan *c, void *elem, size_t size, bool *ok);
+
 /* On by: a C compiler. C++ fills an array and calls weir_select_n. */
 #ifndef __cplusplus
 
@@ -169,8 +176,19 @@ WEIR_API int weir_select_n(const weir_case *cases, size_t n);
  *                 ...
  */
 #define weir_select(...)                                                                \
-        weir_select_n((const weir_case[]){ __VA_ARGS__ },                               \
-                      sizeof((const weir_case[]){ __VA_ARGS__ }) / sizeof(weir_case))
+        weir_select_((const weir_case[]){ __VA_ARGS__ },                                \
+                     sizeof((const weir_case[]){ __VA_ARGS__ }) / sizeof(weir_case))
+
+static inline WEIR_ALWAYS_INLINE int weir_select_(const weir_case *cases, size_t n)
+{
+        if (__builtin_constant_p(n == 2 && cases[1].op == WEIR_OP_DEFAULT &&
+                                 (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND)) &&
+            n == 2 && cases[1].op == WEIR_OP_DEFAULT &&
+            (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND))
+                return weir_select_one(cases[0].op, cases[0].chan, cases[0].elem, cases[0].size,
+                                       cases[0].ok);
+        return weir_select_n(cases, n);
+}
 
 #endif
 

@@ -296,15 +296,13 @@ static noinline int select_many(struct plan *pl, struct g *g)
 /* One channel operation and a default, the commonest select of all: when a look without the lock
  * shows that the operation would wait, it is the default's turn. Whoever could make it ready does
  * so after this look, and then the select came first. */
-static bool would_wait(const weir_case *k)
+static inline bool would_wait(int op, const weir_chan *c, size_t size)
 {
-        const weir_chan *c = k->chan;
-
         if (!c)
                 return true;
-        if (k->size != c->elem_size || load_acquire(&c->closed))
+        if (size != c->elem_size || load_acquire(&c->closed))
                 return false;                   /* the whole way will tell */
-        if (k->op == WEIR_OP_RECV)
+        if (op == WEIR_OP_RECV)
                 return !load_relaxed(&c->count) && !load_relaxed(&c->senders.first);
         return load_relaxed(&c->count) == c->cap && !load_relaxed(&c->receivers.first);
 }
@@ -330,9 +328,33 @@ int weir_select_n(const weir_case *cases, size_t n)
         int       i;
 
         if (n == 2 && cases[1].op == WEIR_OP_DEFAULT &&
-            (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND) && would_wait(&cases[0]))
+            (cases[0].op == WEIR_OP_RECV || cases[0].op == WEIR_OP_SEND) &&
+            would_wait(cases[0].op, cases[0].chan, cases[0].size))
                 return 1;
         i = select_any(cases, n, g);
+        keep_frame();
+        return i;
+}
+
+static noinline int select_pair(int op, weir_chan *c, void *elem, size_t size, bool *ok,
+                                struct g *g)
+{
+        const weir_case pair[] = {
+                { .op = op, .chan = c, .elem = elem, .size = size, .ok = ok },
+                weir_on_default(),
+        };
+
+        return select_any(pair, COUNT(pair), g);
+}
+
+int weir_select_one(int op, weir_chan *c, void *elem, size_t size, bool *ok)
+{
+        struct g *g = weir__sched_need_g("weir_select");
+        int       i;
+
+        if (likely(would_wait(op, c, size)))
+                return 1;
+        i = select_pair(op, c, elem, size, ok, g);
         keep_frame();
         return i;
 }
