@@ -8,8 +8,8 @@
  * Cost    A hand-over wakes a thread, 8 us, and takes 20 to 50 until that one runs; so it happens at
  *         wide looks, and after the local queues when these are empty.
  * Fair    A wide look serves `bound` first. A hog gets a processor only when that one has served
- *         others for as long as a hog may keep it: so with any number of hogs, what waits in the
- *         queues has half of the time, and waits for one slice between two of its own.
+ *         others for as long as the last hog had kept it: so with any number of hogs, what waits in
+ *         the queues has half of the time, and waits for one slice between two of its own.
  * Not     Saving all registers and running the goroutine on any thread: compiled code may hold the
  *         address of a thread-local variable in a register. Running others on its thread meanwhile:
  *         one of those may block there for ever. */

@@ -17,6 +17,10 @@
  *                                                                   but it is never stopped
  *
  *         Either way the thread gives its processor up and the monitor hands it to another one.
+ * Slices  A goroutine that computes is stopped after WEIR_DEBUG=slice where only such goroutines wait.
+ *         Where others do, those that compute one after the other share that time, and each gets a
+ *         quarter of it at least. (When each had all of it, a queue with four of them kept a timer
+ *         waiting for 40 ms.)
  * States  ask: 0 -> ASK_* (monitor, release) -> 0 (handler). given: NULL -> p (handler, release) ->
  *         NULL (by exchange: the monitor, or the thread itself when it needs one before that).
  *         m->lost from the hand-off until weir__sched_regain; m->stopped while in the handler.

@@ -8,7 +8,8 @@
  *         before it enters a stack. The wait is some instructions long unless the other thread has
  *         just lost its core; then this one gives its own away.
  *         So no lock is held across a switch, and a waker needs no word from the goroutine.
- * Cost    park + ready through runnext: two locked instructions and one switch.
+ * Cost    park + ready through runnext: two locked instructions and one switch. A switch of goroutines
+ *         is 1.25 times that of stacks and registers alone (test/soak/switch.c).
  * Not     Unlocking "on behalf of" the one that left, from the next stack (Go's mcall): each
  *         waiting place then needs a callback, and the lock is held longer. */
 #include "sched/state.h"

@@ -5,6 +5,7 @@
 #include "sched/state.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -60,6 +61,33 @@ WEIR_TEST_WITH(a_loop_without_calls_lets_others_run, .procs = 1, .timeout = 10)
                 compute_until(&flag);
                 ck_assert_uint_gt(counter("preemptions"), before);
         }
+}
+
+static bool handler_in, handler_over;  /* atomic */
+
+static void linger(int sig)
+{
+        (void)sig;
+        store_relaxed(&handler_in, true);
+        while (!load_relaxed(&handler_over))
+                ;
+}
+
+/* The thread that called weir_run is where the kernel runs a handler of the process; it was the monitor
+ * once, and nobody was stopped meanwhile. */
+WEIR_TEST_WITH(a_handler_of_the_process_that_lingers_keeps_no_loop_running, .procs = 1, .timeout = 20)
+{
+        need_signals();
+        signal(SIGUSR1, linger);
+        kill(getpid(), SIGUSR1);
+        compute_until(&handler_in);
+        for (int i = 0; i < 5; i++) {
+                bool flag = false;
+
+                weir_go_fn(set, &flag);
+                compute_until(&flag);
+        }
+        store_relaxed(&handler_over, true);
 }
 
 weir_task(hog, my, { uint64_t *turns; bool *stop; })
