@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,13 +74,13 @@ static void linger(int sig)
                 ;
 }
 
-/* The thread that called weir_run is where the kernel runs a handler of the process; it was the monitor
- * once, and nobody was stopped meanwhile. */
+/* The thread that called weir_run is where the kernel mostly runs a handler of the process; it was the
+ * monitor once, and nobody was stopped meanwhile. */
 WEIR_TEST_WITH(a_handler_of_the_process_that_lingers_keeps_no_loop_running, .procs = 1, .timeout = 20)
 {
         need_signals();
         signal(SIGUSR1, linger);
-        kill(getpid(), SIGUSR1);
+        ck_assert_int_eq(syscall(SYS_tgkill, getpid(), getpid(), SIGUSR1), 0);
         compute_until(&handler_in);
         for (int i = 0; i < 5; i++) {
                 bool flag = false;
