@@ -54,9 +54,17 @@ static inline void leave(struct m *m, struct g *from, struct g *to)
         *m->err = m->g->saved_errno;
 }
 
-/* A switch with a flag on one side. This and the next one are whole switches of their own, lest the
- * usual one keep anything over a call. */
-static noinline void leave_flagged(struct m *m, struct g *from, struct g *to)
+/* A switch with a flag on one side. This and leave_when_free are whole switches of their own, lest the
+ * usual one keep anything over a call: they are jumped to, not called. Where the compiler cannot do
+ * that they are a part of the usual one, so that the stack of who waits is the same in each case, and
+ * a dump finds it equal to others. */
+#if WEIR_TSAN || WEIR_ASAN || !defined __OPTIMIZE__
+#define apart inline __attribute__((__always_inline__))
+#else
+#define apart noinline
+#endif
+
+static apart void leave_flagged(struct m *m, struct g *from, struct g *to)
 {
         if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
                 weir__fault_canary(from);
@@ -75,27 +83,8 @@ static noinline void leave_flagged(struct m *m, struct g *from, struct g *to)
         leave(m, from, to);
 }
 
-static slowpath void leave_when_free(struct m *m, struct g *from, struct g *to)
+static inline void leave_free(struct m *m, struct g *from, struct g *to)
 {
-        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
-                if (i < 200)
-                        weir__spin_pause();
-                else
-                        weir__os_yield();
-        }
-        weir__sched_switch(m, from, to);
-}
-
-/* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
- * on another thread: whoever needs the current m after this asks for it anew. */
-void weir__sched_switch(struct m *m, struct g *from, struct g *to)
-{
-        check(m->g == from);
-        from->saved_errno = *m->err;
-        if (unlikely(load_acquire(&to->ctx.on_cpu))) {  /* pairs with the release in the switch */
-                leave_when_free(m, from, to);
-                return;
-        }
         store_relaxed(&to->ctx.on_cpu, 1);
         store_relaxed(&from->m, NULL);
         store_release(&to->m, m);                       /* pairs with the acquire in dump.c */
@@ -108,6 +97,29 @@ void weir__sched_switch(struct m *m, struct g *from, struct g *to)
         }
         enter(m, to);
         leave(m, from, to);
+}
+
+static apart void leave_when_free(struct m *m, struct g *from, struct g *to)
+{
+        for (unsigned i = 0; load_acquire(&to->ctx.on_cpu); i++) {
+                if (i < 200)
+                        weir__spin_pause();
+                else
+                        weir__os_yield();
+        }
+        leave_free(m, from, to);
+}
+
+/* Leaves from for to, both the caller's. Comes back when somebody switches to from again, perhaps
+ * on another thread: whoever needs the current m after this asks for it anew. */
+void weir__sched_switch(struct m *m, struct g *from, struct g *to)
+{
+        check(m->g == from);
+        from->saved_errno = *m->err;
+        if (unlikely(load_acquire(&to->ctx.on_cpu)))    /* pairs with the release in the switch */
+                leave_when_free(m, from, to);
+        else
+                leave_free(m, from, to);
 }
 
 struct g *weir__sched_pick(struct m *m)

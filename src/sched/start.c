@@ -115,14 +115,17 @@ static void monitor_main(void *arg)
 /* Until the root function has returned. */
 static void watch(void)
 {
-        sched.own_threads = 2;
+        store_relaxed(&sched.own_threads, 2);
         if (weir__os_thread_start_quiet(monitor_main, NULL, MONITOR_STACK) < 0) {
-                sched.own_threads = 1;
+                store_relaxed(&sched.own_threads, 1);
                 weir__monitor_run();
                 return;
         }
-        while (!load_acquire(&monitor_over))
-                weir__os_futex_wait(&monitor_over, 0, -1);
+        while (!load_acquire(&monitor_over)) {
+                weir__os_futex_wait(&monitor_over, 0, WEIR_TSAN ? 1000 * 1000 : -1);
+                if (WEIR_TSAN)
+                        (void)weir__os_now();   /* it holds signals back until a call that it knows */
+        }
 }
 
 int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const weir_run_options *opt)
