@@ -61,10 +61,13 @@ size_t weir__mem_round(size_t size);
 /* How many bytes from p to the end of its object, free or not; SIZE_MAX: p is not in the heap. */
 size_t weir__mem_room(const void *p);
 
-/* Frees a collected object that nothing points to any more, by the word of the caller; p is its start.
- * One whose span another thread allocates from is left to the next sweep. NULL is fine. From: any
- * thread; not while the span is being swept. */
+/* Frees a collected object that nothing points to any more, by the word of the caller; p is its
+ * start. One whose span another thread allocates from is left to the next sweep. NULL is fine.
+ * From: any thread; not while the span is being swept. */
 void weir__mem_drop(void *p);
+
+/* An object of MEM_NOSCAN that may hold anything. Never NULL. From: as weir__mem_alloc. */
+void *weir__mem_alloc_dirty(size_t size);
 
 /* Marks the object that p points to or into. True: it was not marked before. False also for what
  * is no pointer into a used object of a collected kind. From: any thread. */

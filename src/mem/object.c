@@ -1,8 +1,8 @@
 /* Questions about single objects of the heap, and the end of one whose owner is certain.
  *
- * Not     Freeing an object in a span that another thread's cache holds: that thread alone touches the
- *         bits of free objects, without a lock; the sweep gets it. Packed objects (tiny ones without
- *         pointers): they share a slot. */
+ * Not     Freeing an object in a span that another thread's cache holds: that thread alone touches
+ *         the bits of free objects, without a lock; the sweep gets it. Packed objects (tiny ones
+ *         without pointers): they share a slot. */
 #include "mem/heap.h"
 
 size_t weir__mem_round(size_t size)

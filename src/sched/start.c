@@ -109,6 +109,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
                 return -EALREADY;
         sched.started_at = weir__os_now();
         weir__sched_coarse = sched.started_at;
+        weir__arch_detect();            /* was done before main; and knows its switches */
         weir__debug_read();
         weir__order_init();
         sched.stack_class = class;

@@ -1,5 +1,5 @@
-/* Runs a fuzz target over the files of a folder, and over each of them cut short and with bytes turned
- * over, at random from the seed that is printed (or WEIR_SEED). */
+/* Runs a fuzz target over the files of a folder, and over each of them cut short and with bytes
+ * turned over, at random from the seed that is printed (or WEIR_SEED). */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
