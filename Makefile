@@ -29,7 +29,7 @@ build  := build$(if $(SAN),-$(SAN))
 jobs   := $(if $(JOBS),-j $(JOBS))
 
 # With a sanitizer the runtime is tested, by the examples too; the command and the headers are not.
-scope := $(if $(SAN),-L '^(unit|crash|stress|examples|fuzz|trouble)$$')
+scope := $(if $(SAN),-L '^(unit|crash|stress|fuzz|examples|trouble)$$')
 
 all:
 	@tools/deps build

@@ -15,18 +15,24 @@
  *                      256 blocks are allocated and freed in another order: ns per pair. The live
  *                      ones are not touched, lest the caches of the processor be what is measured
  *
+ * isolate_16, _64      two threads count in neighbouring blocks of 8 bytes, aligned to 16 and to a
+ *                      line: ns per count. The second is what a line of its own is worth
+ * start                a process that does nothing, from fork to its end: us
+ *
  * Times are processor time of the process divided by operations, the median of ROUNDS rounds after
  * one that is thrown away. Memory is touched and held before the clock starts. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -334,6 +340,63 @@ static void spike(void)
                 free(live[i]);
 }
 
+/* ---- isolate: false sharing of neighbours ---- */
+
+static void *count_up(void *arg)
+{
+        volatile uint64_t *p = arg;
+
+        for (long i = 0; i < 20000000; i++)
+                *p += 1;
+        return NULL;
+}
+
+static void isolate(size_t align)
+{
+        double v[ROUNDS];
+
+        for (int round = -1; round < ROUNDS; round++) {
+                void     *p[2] = { NULL, NULL };
+                pthread_t t;
+                double    start;
+
+                for (int i = 0; i < 2; i++)
+                        if (posix_memalign(&p[i], align, 8))
+                                abort();
+                memset(p[0], 0, 8);
+                memset(p[1], 0, 8);
+                start = now(CLOCK_MONOTONIC);
+                pthread_create(&t, NULL, count_up, p[0]);
+                count_up(p[1]);
+                pthread_join(t, NULL);
+                if (round >= 0)
+                        v[round] = (now(CLOCK_MONOTONIC) - start) / 20000000;
+                free(p[0]);
+                free(p[1]);
+        }
+        printf("isolate_%zu %.3f ns\n", align, median(v, ROUNDS));
+}
+
+/* ---- start ---- */
+
+static void start_up(char *self)
+{
+        enum { TIMES = 101 };
+        double v[TIMES];
+        char  *argv[] = { self, (char[]){ "nothing" }, NULL };
+
+        for (int i = 0; i < TIMES; i++) {
+                double start = now(CLOCK_MONOTONIC);
+                pid_t  pid;
+
+                if (posix_spawn(&pid, self, NULL, NULL, argv, environ) ||
+                    waitpid(pid, NULL, 0) != pid)
+                        abort();
+                v[i] = (now(CLOCK_MONOTONIC) - start) / 1000;
+        }
+        printf("start %.0f us\n", median(v, TIMES));
+}
+
 /* ---- waste ---- */
 
 /* What requests above 1 KiB are rounded up by, the average and the most. */
@@ -366,7 +429,17 @@ int main(int argc, char **argv)
 {
         static const size_t sizes[] = { 16, 64, 256, 1024 };
 
+        if (argc == 2 && !strcmp(argv[1], "nothing")) {
+                use(malloc(1));
+                return 0;
+        }
         printf("start_resident %.0f KiB\n", resident() / 1024);
+        if (wanted(argc, argv, "start"))
+                start_up(argv[0]);
+        if (wanted(argc, argv, "isolate")) {
+                isolate(16);
+                isolate(64);
+        }
         for (int threads = 1; threads <= 2; threads++)
                 for (int i = 0; i < 4; i++)
                         if (wanted(argc, argv, "hot"))

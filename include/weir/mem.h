@@ -69,7 +69,8 @@ WEIR_API void weir_mem_read(weir_mem_stats *ret);
 WEIR_API void weir_mem_read_exact(weir_mem_stats *ret);
 
 /* Writes a table of all sizes in use to out: objects allocated and free, their spans, the bytes
- * that are stranded in partly used ones, and which size strands most.
+ * that are stranded in partly used ones, how many spans are used to less than a quarter, a half,
+ * three quarters, not wholly and wholly, and which size strands most.
  *
  * Blocks: while out does.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API void weir_mem_report(FILE *out);
@@ -80,7 +81,7 @@ WEIR_API void weir_mem_report(FILE *out);
 WEIR_API size_t weir_mem_release(void);
 
 /* Sets the soft limit of memory in bytes and returns the previous one; 0 only reads it, SIZE_MAX
- * means none. Near the limit idle memory is returned at once. Allocation does not fail on account
+ * means none. Near the limit, and when the cgroup has met its own, idle memory is returned at once. Allocation does not fail on account
  * of it.
  *
  * Without a call the limit is that of WEIR_MEMORY ("512MiB", "2G", "off"), else what the cgroup

@@ -7,7 +7,7 @@
  *                              | overflow, drain
  *                          list of partial spans, each with a bit per free object --> page heap
  * States  Of a span:  partial  on the list: some objects free, no cache has it
- *                     full     not on it: no free object
+ *                     full     no free object; of a collected kind on a list of full ones
  *                     held     by one cache (collected kinds only), which alone touches free
  *                     A span whose objects are all free goes back to the page heap, but the last
  *                     partial one of a class, lest a program that allocates and frees one object
@@ -27,6 +27,8 @@
 #include "mem/heap.h"
 
 struct central weir__central[KINDS][CLASSES];
+uint32_t       weir__sweep_parity;
+uint64_t       weir__unswept;
 
 bool weir__central_init(void)
 {
@@ -46,16 +48,22 @@ bool weir__central_init(void)
 
 /* ---- the list; lock: central is held ---- */
 
-static void list_add(struct central *c, struct span *s)
+static void list_add(struct central *c, struct span *s, unsigned list)
 {
         check(!s->listed);
         s->prev = NULL;
-        s->next = c->list;
-        if (c->list)
-                c->list->prev = s;
-        c->list = s;
-        s->listed = 1;
-        c->partial++;
+        s->next = c->list[list];
+        if (s->next)
+                s->next->prev = s;
+        c->list[list] = s;
+        s->listed = (uint8_t)list;
+        c->partial += list_is_partial(list);
+}
+
+/* Where a span of a collected kind belongs in this cycle. */
+static unsigned list_of(const struct span *s)
+{
+        return (s->nfree ? LIST_PARTIAL : LIST_FULL) + 2 * load_relaxed(&weir__sweep_parity);
 }
 
 static void list_remove(struct central *c, struct span *s)
@@ -64,11 +72,11 @@ static void list_remove(struct central *c, struct span *s)
         if (s->prev)
                 s->prev->next = s->next;
         else
-                c->list = s->next;
+                c->list[s->listed] = s->next;
         if (s->next)
                 s->next->prev = s->prev;
-        s->listed = 0;
-        c->partial--;
+        c->partial -= list_is_partial(s->listed);
+        s->listed = LIST_NONE;
 }
 
 static void add_new(struct central *c, struct span *s)
@@ -77,7 +85,7 @@ static void add_new(struct central *c, struct span *s)
         c->spans++;
         c->grown++;
         c->nfree += s->objects;
-        list_add(c, s);
+        list_add(c, s, s->kind == MEM_MANUAL ? (unsigned)LIST_PARTIAL : list_of(s));
 }
 
 /* Takes a wholly free span off the list; the caller releases it after the lock. */
@@ -108,7 +116,7 @@ static unsigned take_bits(struct central *c, struct span *s, void **ret, unsigne
                 for (; word && got < n; word &= word - 1)
                         ret[got++] = (void *)span_object(s, w * 64 +
                                                          (unsigned)__builtin_ctzll(word));
-                bits[w] = word;
+                store_relaxed(&bits[w], word);          /* the collector reads it */
         }
         s->hint = w;
         s->nfree -= got;
@@ -130,7 +138,7 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                 memcpy(ret, c->transfer + c->ntransfer, got * sizeof *ret);
         }
         while (got < n) {
-                struct span *s = c->list;
+                struct span *s = c->list[LIST_PARTIAL];
 
                 if (!s) {
                         if (got)
@@ -140,13 +148,14 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                         weir__mem_lock(&c->lock);
                         if (s)
                                 add_new(c, s);
-                        else if (!c->list)              /* another thread may have freed one */
+                        else if (!c->list[LIST_PARTIAL])        /* else another thread freed one */
                                 break;
                         continue;
                 }
                 got += take_bits(c, s, ret + got, n - got);
         }
         c->taken += got;
+        c->refills++;
         weir__mem_unlock(&c->lock);
         return got;
 }
@@ -163,12 +172,12 @@ static struct span *give_one(struct central *c, void *p)
         check(s->state == SPAN_USED && s->class && span_object(s, i) == (uintptr_t)p);
         if (unlikely(bits[w] & bit))
                 weir__mem_abort("free of %p, which is free already (%zu bytes)", p, s->size);
-        bits[w] |= bit;
+        store_relaxed(&bits[w], bits[w] | bit);
         if (w < s->hint)
                 s->hint = w;
         c->nfree++;
         if (!s->nfree++)
-                list_add(c, s);
+                list_add(c, s, LIST_PARTIAL);
         if (s->nfree < s->objects || c->partial == 1)
                 return NULL;
         retire(c, s);
@@ -232,7 +241,7 @@ static struct span *retire_empty(struct central *c)
 {
         struct span *empty = NULL, *next;
 
-        for (struct span *s = c->list; s; s = next) {
+        for (struct span *s = c->list[LIST_PARTIAL]; s; s = next) {
                 next = s->next;
                 if (s->nfree == s->objects) {
                         retire(c, s);
@@ -262,13 +271,63 @@ void weir__central_drain(void)
 
 /* ---- spans of the collected kinds ---- */
 
+enum { SWEEP_MOST = 64 };       /* spans that an allocation sweeps before it takes a new one */
+
+/* Turns the marks of a span into its free bits; answers how many objects became free. lock: central
+ * is held. */
+static uint32_t sweep(struct central *c, struct span *s)
+{
+        uint64_t *bits = span_free_bits(s), *marks = span_mark_bits(s);
+        uint32_t  before = s->nfree, nfree = 0;
+
+        for (unsigned i = 0; i < (s->objects + 63) / 64; i++) {
+                unsigned left = s->objects - i * 64;
+                uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
+                uint64_t free = ~load_relaxed(&marks[i]) & valid;
+
+                store_relaxed(&bits[i], free);
+                store_relaxed(&marks[i], 0);
+                nfree += popcount(free);
+        }
+        list_remove(c, s);
+        s->nfree = nfree;
+        s->hint = 0;
+        c->nfree += nfree - before;
+        list_add(c, s, list_of(s));
+        fetch_add_relaxed(&weir__unswept, -UINT64_C(1));
+        fetch_add_relaxed(&weir__swept, nfree - before);
+        fetch_add_relaxed(&weir__swept_bytes, (uint64_t)(nfree - before) * s->size);
+        return nfree - before;
+}
+
+/* The next span that was not swept in this cycle, those with free objects first. lock: central is
+ * held. */
+static struct span *unswept(const struct central *c)
+{
+        unsigned other = 2 * (load_relaxed(&weir__sweep_parity) ^ 1);
+
+        return c->list[LIST_PARTIAL + other] ? c->list[LIST_PARTIAL + other]
+                                             : c->list[LIST_FULL + other];
+}
+
+/* A span with free objects that is there already, swept now if need be. lock: central is held. */
+static struct span *find_span(struct central *c)
+{
+        unsigned     mine = LIST_PARTIAL + 2 * load_relaxed(&weir__sweep_parity);
+        struct span *s;
+
+        for (unsigned i = 0; !c->list[mine] && i < SWEEP_MOST && (s = unswept(c)); i++)
+                sweep(c, s);
+        return c->list[mine];
+}
+
 struct span *weir__central_take_span(unsigned kind, unsigned class)
 {
         struct central *c = &weir__central[kind][class];
         struct span    *s;
 
         weir__mem_lock(&c->lock);
-        s = c->list;
+        s = find_span(c);
         if (!s) {
                 weir__mem_unlock(&c->lock);
                 s = weir__span_new(kind, class);
@@ -276,12 +335,13 @@ struct span *weir__central_take_span(unsigned kind, unsigned class)
                 if (s)
                         add_new(c, s);
                 else
-                        s = c->list;
+                        s = find_span(c);
         }
         if (s) {
                 list_remove(c, s);
                 s->cached = 1;
                 c->held++;
+                c->refills++;
                 c->nfree -= s->nfree;
         }
         weir__mem_unlock(&c->lock);
@@ -301,24 +361,26 @@ void weir__central_give_span(struct span *s)
         s->nfree = nfree;
         s->hint = 0;
         c->nfree += nfree;
-        if (nfree)
-                list_add(c, s);
+        list_add(c, s, list_of(s));
         weir__mem_unlock(&c->lock);
 }
 
 bool weir__central_drop(struct span *s, uint32_t i)
 {
         struct central *c = &weir__central[s->kind][s->class];
+        uint64_t       *word = &span_free_bits(s)[i / 64];
         bool            held, empty = false;
 
         weir__mem_lock(&c->lock);
         held = s->cached;
         if (!held) {
-                span_free_bits(s)[i / 64] |= UINT64_C(1) << (i % 64);
+                store_relaxed(word, *word | UINT64_C(1) << (i % 64));   /* the collector reads it */
                 s->hint = MIN(s->hint, i / 64);
+                if (s->listed)
+                        list_remove(c, s);
                 c->nfree++;
-                if (!s->nfree++)
-                        list_add(c, s);
+                s->nfree++;
+                list_add(c, s, list_of(s));
                 empty = s->nfree == s->objects && c->partial > 1;
                 if (empty)
                         retire(c, s);
@@ -329,37 +391,22 @@ bool weir__central_drop(struct span *s, uint32_t i)
         return !held;
 }
 
-size_t weir__central_sweep(struct span *s)
+unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n)
 {
-        struct central *c = &weir__central[s->kind][s->class];
-        uint64_t       *bits = span_free_bits(s), *marks = span_mark_bits(s);
-        uint32_t        nfree = 0, before;
+        struct central *c = &weir__central[kind][class];
+        struct span    *empty = NULL, *s;
+        unsigned        done = 0;
 
         weir__mem_lock(&c->lock);
-        before = s->nfree;
-        if (s->cached) {
-                weir__mem_unlock(&c->lock);
-                return 0;
+        for (; done < n && (s = unswept(c)); done++) {
+                sweep(c, s);
+                if (s->nfree == s->objects) {
+                        retire(c, s);
+                        s->next = empty;
+                        empty = s;
+                }
         }
-        for (unsigned i = 0; i < s->words; i++) {
-                unsigned left = s->objects > i * 64 ? s->objects - i * 64 : 0;
-                uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
-
-                bits[i] = ~marks[i] & valid;
-                marks[i] = 0;
-                nfree += popcount(bits[i]);
-        }
-        s->nfree = nfree;
-        s->hint = 0;
-        c->nfree += nfree - before;
-        if (nfree && !s->listed)
-                list_add(c, s);
-        else if (!nfree && s->listed)
-                list_remove(c, s);
-        if (nfree == s->objects)
-                retire(c, s);
         weir__mem_unlock(&c->lock);
-        if (nfree == s->objects)
-                weir__span_release(s);
-        return nfree - before;
+        release_all(empty);
+        return done;
 }

@@ -7,14 +7,14 @@
  *           listed spans are exactly those with free objects that no cache holds
  *           sum of objects = free bits + transfer + (taken - given)             (malloc)
  *           taken - given >= what caches hold; the rest is the program's
- *         Pages: the pages of all spans together = used.
+ *         Pages: the pages of all spans together = used. As many structs are in use as spans.
  * Order   Takes all locks. Caches of other threads change meanwhile, so what they hold is compared
  *         only in one direction, and not at all when one is under way. */
 #include "mem/heap.h"
 #include "base/debug.h"
 
 struct walk {
-        size_t   pages;
+        size_t   pages, count;
         uint32_t spans[KINDS][CLASSES], partial[KINDS][CLASSES], held[KINDS][CLASSES];
         uint64_t objects[KINDS][CLASSES], nfree[KINDS][CLASSES];
 };
@@ -36,6 +36,7 @@ static void check_span(struct span *s, void *arg)
                                     (void *)s->start, weir__heap.class_of[page + i], s->class);
         }
         w->pages += s->pages;
+        w->count++;
         if (!s->class || s->loose)
                 return;
         for (unsigned i = 0; i < s->words; i++) {
@@ -62,17 +63,18 @@ static void check_span(struct span *s, void *arg)
         if (nfree != s->nfree)
                 weir__throw("the span at %p says %u free, its bits %u", (void *)s->start, s->nfree,
                             nfree);
-        if (s->listed != (nfree != 0))
-                weir__throw("the span at %p with %u free objects is %slisted", (void *)s->start,
-                            nfree, s->listed ? "" : "not ");
-        w->partial[s->kind][s->class] += s->listed;
+        if (s->kind == MEM_MANUAL ? s->listed != (nfree ? LIST_PARTIAL : LIST_NONE)
+                                  : !s->listed || list_is_partial(s->listed) != (nfree != 0))
+                weir__throw("the span at %p with %u free objects is on list %u", (void *)s->start,
+                            nfree, s->listed);
+        w->partial[s->kind][s->class] += list_is_partial(s->listed);
 }
 
 static void check_central(const struct walk *w, unsigned kind, unsigned class)
 {
         struct central *c = &weir__central[kind][class];
         uint64_t        out = c->taken - c->given, cached = 0;
-        uint32_t        listed = 0;
+        uint32_t        listed = 0, partial = 0;
 
         if (c->spans != w->spans[kind][class] || c->spans != c->grown - c->returned ||
             c->partial != w->partial[kind][class] || c->held != w->held[kind][class] ||
@@ -83,13 +85,18 @@ static void check_central(const struct walk *w, unsigned kind, unsigned class)
                             w->spans[kind][class], w->partial[kind][class], w->held[kind][class],
                             (unsigned long long)w->nfree[kind][class],
                             (unsigned long long)(c->grown - c->returned));
-        for (struct span *s = c->list, *prev = NULL; s; prev = s, s = s->next, listed++)
-                if (s->prev != prev || !s->listed || s->class != class || s->kind != kind)
-                        weir__throw("class %u of kind %u: its list is broken at %p", class, kind,
-                                    (void *)s);
-        if (listed != c->partial)
-                weir__throw("class %u of kind %u: %u spans on its list, not %u", class, kind,
-                            listed, c->partial);
+        for (unsigned i = 0; i < LISTS; i++)
+                for (struct span *s = c->list[i], *prev = NULL; s; prev = s, s = s->next) {
+                        if (s->prev != prev || !i || s->listed != i || s->class != class ||
+                            s->kind != kind)
+                                weir__throw("class %u of kind %u: list %u is broken at %p", class,
+                                            kind, i, (void *)s);
+                        listed++;
+                        partial += list_is_partial(i);
+                }
+        if (partial != c->partial || (kind != MEM_MANUAL && listed + c->held != c->spans))
+                weir__throw("class %u of kind %u: %u spans on its lists, %u of them partial, not "
+                            "%u", class, kind, listed, partial, c->partial);
         if (kind != MEM_MANUAL)
                 return;
         if (w->objects[kind][class] != c->nfree + c->ntransfer + out)
@@ -132,6 +139,9 @@ void weir__mem_check(void)
         if (w.pages != weir__heap_pages.used)
                 weir__throw("the spans have %zu pages, %zu are in use", w.pages,
                             weir__heap_pages.used);
+        if (w.count != weir__spans_used)
+                weir__throw("%zu structs of spans are in use, but there are %zu spans",
+                            weir__spans_used, w.count);
         for (unsigned kind = 0; kind < KINDS; kind++)
                 for (unsigned class = 1; class < CLASSES; class++)
                         check_central(&w, kind, class);
@@ -144,8 +154,8 @@ void weir__mem_check_maybe(void)
 {
         static uint32_t calls;                  /* atomic */
 
-        if (likely(WEIR_CHECK < 3 && !(load_relaxed(&weir__mem_mode) & MODE_TINY)))
+        if (likely(WEIR_CHECK < 3 && !(load_relaxed(&weir__mem_mode) & MODE_WALK)))
                 return;
-        if (fetch_add_relaxed(&calls, 1) % (1 + weir__heap_pages.used / 64) == 0)
+        if (fetch_add_relaxed(&calls, 1) % (1 + load_relaxed(&weir__heap_pages.used) / 64) == 0)
                 weir__mem_check();
 }

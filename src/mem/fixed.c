@@ -3,11 +3,12 @@
 #include "mem/heap.h"
 #include "os/os.h"
 
-enum { PIECE = 256 << 10 };
+enum { PIECE = 256 << 10, SLABS = 64 };
 
 struct lock weir__fixed_lock = LOCK_INIT(fixed);
-static char    *next, *end;     /* lock: fixed */
-static uint64_t mapped;         /* atomic, lock: fixed writes */
+static char    *next, *end;             /* lock: fixed */
+static char    *slabs, *slabs_end;      /* lock: fixed */
+static uint64_t mapped;                 /* atomic, lock: fixed writes */
 
 void *weir__fixed_alloc(size_t size)
 {
@@ -31,6 +32,27 @@ void *weir__fixed_alloc(size_t size)
         }
         p = next;
         next += size;
+out:
+        weir__mem_unlock(&weir__fixed_lock);
+        return p;
+}
+
+void *weir__fixed_slab(void)
+{
+        void *p = NULL;
+
+        weir__mem_lock(&weir__fixed_lock);
+        if (slabs == slabs_end) {
+                char *m = weir__os_map(SLABS * SLAB + SLAB);
+
+                if (!m)
+                        goto out;
+                slabs = (char *)ALIGN_UP((uintptr_t)m, (uintptr_t)SLAB);
+                slabs_end = slabs + SLABS * SLAB;
+        }
+        p = slabs;
+        slabs += SLAB;
+        owner_add(&mapped, SLAB);
 out:
         weir__mem_unlock(&weir__fixed_lock);
         return p;

@@ -84,17 +84,22 @@ static size_t size_of_live(const struct span *s, const void *p, const char *what
         return size;
 }
 
-/* The slot below the top of the bin is exchanged with a random one. */
+/* The slot below the top of the bin is exchanged with a random one. A child of fork must not find
+ * an object twice, so that for the time of it the bin is empty (cache.c). */
 static void shuffle(struct cache *c, unsigned class)
 {
         struct bin *b = &c->bin[class];
-        size_t      have = (size_t)(b->top - b->base);
+        void      **top = b->top;
+        size_t      have = (size_t)(top - b->base);
 
         if (have > 1) {
                 void **one = &b->base[weir__rand_below(&c->rand, (uint32_t)have)], *p = *one;
 
-                *one = b->top[-1];
-                b->top[-1] = p;
+                store_relaxed(&b->top, b->base);
+                fence_compiler();
+                *one = top[-1];
+                top[-1] = p;
+                store_release(&b->top, top);
         }
 }
 

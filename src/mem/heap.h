@@ -18,6 +18,7 @@ enum {
         HUGE_SIZE = 2 << 20,                    /* a huge page of the processor */
         HUGE_PAGES = HUGE_SIZE / PAGE_SIZE,
         ARENA_SIZE = 64 << 20,                  /* what the heap grows by */
+        SLAB = 64 << 10,                        /* of structs of spans */
         SMALL_MAX = 65536,                      /* larger requests get a span of their own */
         FINE_MAX = 1024,                        /* up to here classes are looked up by 8 bytes */
         OBJECTS_MAX = 1024,                     /* of a span; bits of its bitmaps */
@@ -97,18 +98,31 @@ struct span {
         uint8_t      kind;              /* const while used */
         uint8_t      state;             /* atomic */
         uint8_t      words;             /* const: of each bitmap */
-        uint8_t      listed;            /* lock: central; on the partial list */
+        uint8_t      listed;            /* lock: central; the list that it is on, see below */
         uint8_t      cached;            /* lock: central; held by a cache */
         uint8_t      loose;             /* lock: central; small: not counted by its list yet or
                                          * any more */
         uint8_t      guarded;           /* const while used; harden: the last page is a guard */
         uint8_t      sampled;           /* const while used: its free is reported */
+        uint8_t      parity;            /* large, collected: of the cycle it was swept in; atomic */
+        uint32_t     version;           /* odd while a struct is filled in anew; atomic */
         struct span *next, *prev;       /* lock: central; of an unused struct: lock: heap */
         size_t       asked;             /* large: bytes requested, for the reports; atomic */
+        const void  *type;              /* typed: the collector's word; atomic */
         uint64_t     bits[];            /* free, then mark (the collector's) */
 };
 
 enum { SPAN_NONE, SPAN_USED };
+
+/* The lists of a central list. Those of malloc know only the first. Of the collected kinds a cycle
+ * sweeps from one pair into the other (weir__sweep_parity): what is on the pair of the last cycle
+ * is not swept yet. */
+enum { LIST_NONE, LIST_PARTIAL, LIST_FULL, LIST_PARTIAL_1, LIST_FULL_1, LISTS };
+
+static inline bool list_is_partial(unsigned list)
+{
+        return list == LIST_PARTIAL || list == LIST_PARTIAL_1;
+}
 
 static inline uint64_t *span_free_bits(struct span *s)
 {
@@ -159,10 +173,12 @@ extern struct lock       weir__heap_lock;
 
 bool weir__page_init(void);
 
-/* n pages whose first is aligned to align pages (a power of two). Answers the page number, or -1
- * when there is no memory; *ret_zero: they read as zero. lock: heap is held. */
-ptrdiff_t weir__page_alloc(size_t n, size_t align, bool *ret_zero);
-void      weir__page_free(size_t page, size_t n);
+/* n pages whose first is aligned to align pages (a power of two), where `room` more follow that are
+ * free, if that can be had. Answers the page number, or -1 when there is no memory; *ret_zero: they
+ * read as zero. lock: heap is held.
+ * free: gone says that the kernel has nothing behind them any more. */
+ptrdiff_t weir__page_alloc(size_t n, size_t align, size_t room, bool *ret_zero);
+void      weir__page_free(size_t page, size_t n, bool gone);
 
 /* Takes the n pages that follow, if all are free. lock: heap is held. */
 bool weir__page_extend(size_t page, size_t n, bool *ret_zero);
@@ -186,6 +202,12 @@ void         weir__span_release(struct span *s);
 /* Changes how many pages a large span has, in place. False: there is no room. */
 bool weir__span_resize(struct span *s, size_t size);
 
+/* The same content in a large span of more bytes, and s is released; both are hardly in memory at
+ * once. NULL: s is not one that is moved so, or there is no room; it is as it was. */
+struct span *weir__span_move(struct span *s, size_t size);
+
+extern size_t weir__spans_used;         /* lock: heap; structs in use */
+
 /* The span that holds addr, or NULL. From: anywhere; what it answers holds as long as the object
  * does. */
 static inline struct span *weir__span_of(uintptr_t addr)
@@ -197,7 +219,8 @@ static inline struct span *weir__span_of(uintptr_t addr)
         if (page >= pages)
                 return NULL;
         s = load_acquire(&weir__heap.spans[page]);      /* pairs with the release in span.c */
-        if (!s || load_relaxed(&s->state) != SPAN_USED || addr - s->start >= span_bytes(s))
+        if (!s || load_relaxed(&s->state) != SPAN_USED ||
+            addr - load_relaxed(&s->start) >= (size_t)load_relaxed(&s->pages) << PAGE_SHIFT)
                 return NULL;
         return s;
 }
@@ -206,14 +229,19 @@ static inline struct span *weir__span_of(uintptr_t addr)
  * all locks, or is alone). */
 void weir__span_each(void (*fn)(struct span *s, void *arg), void *arg);
 
-/* The next spans of collected kinds from *page on, at most n; moves *page behind them. Answers how
- * many, 0 at the end. Takes lock heap. */
+/* The next spans from *page on that hold one large object of a collected kind, at most n; moves
+ * *page behind them. Answers how many, 0 at the end. Takes lock heap. */
 size_t weir__span_list(size_t *page, struct span **ret, size_t n);
+
+/* How many of those there are. */
+extern size_t weir__spans_large;        /* lock: heap */
 
 /* ---- metadata: fixed.c ---- */
 
 /* Zeroed memory, aligned to 16, that is never given back; NULL without memory. Takes lock fixed. */
 void *weir__fixed_alloc(size_t size);
+/* The same for SLAB bytes, aligned to as much. */
+void *weir__fixed_slab(void);
 extern struct lock weir__fixed_lock;
 uint64_t weir__fixed_bytes(void);
 
@@ -222,7 +250,7 @@ uint64_t weir__fixed_bytes(void);
 struct central {
         struct lock  lock;
         uint32_t     spans;             /* lock: own; spans of this list that exist */
-        uint32_t     partial;           /* lock: own; of them listed */
+        uint32_t     partial;           /* lock: own; of them on the lists of partial ones */
         uint32_t     held;              /* lock: own; of them in caches (collected kinds) */
         uint32_t     ntransfer;         /* lock: own; objects in transfer */
         uint32_t     transfer_max;      /* const after start */
@@ -231,8 +259,9 @@ struct central {
         uint64_t     given;             /* lock: own; objects come back, ever */
         uint64_t     grown;             /* lock: own; spans made, ever */
         uint64_t     returned;          /* lock: own; spans given to the page heap, ever */
+        uint64_t     refills;           /* lock: own; batches or spans that caches took, ever */
         void       **transfer;          /* lock: own; whole batches on their way between caches */
-        struct span *list;              /* lock: own; spans with free objects that no cache holds */
+        struct span *list[LISTS];       /* lock: own; spans that no cache holds; LIST_NONE: none */
 } __attribute__((aligned(CACHE_LINE)));
 extern struct central weir__central[KINDS][CLASSES];
 
@@ -250,9 +279,13 @@ void weir__central_drain(void);
 struct span *weir__central_take_span(unsigned kind, unsigned class);
 void         weir__central_give_span(struct span *s);
 
-/* Makes free what is not marked, and the marks clear. Answers how many objects became free. A span
- * that a cache holds is left alone. */
-size_t weir__central_sweep(struct span *s);
+/* Sweeps up to n spans of the list that were not swept in this cycle: makes free what is not
+ * marked, and the marks clear. Answers how many spans. */
+unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n);
+
+/* The pair of lists that the spans of this cycle are on: 0 or 1. */
+extern uint64_t weir__unswept;         /* atomic: spans that a sweep has not come to */
+extern uint32_t weir__sweep_parity;     /* atomic; changed with the world stopped */
 
 /* Marks one object as free; false: a cache holds the span. Takes lock central. */
 bool weir__central_drop(struct span *s, uint32_t i);
@@ -332,13 +365,14 @@ enum {
         MODE_HARDEN = 2,
         MODE_TRACE = 4,
         MODE_SAMPLE = 8,
-        MODE_TINY = 16,         /* caches of 2, and walks */
-        MODE_FAIL = 32,         /* the n-th request for pages fails */
+        MODE_TINY = 16,         /* caches of 2, and a walk after each operation */
+        MODE_FAIL = 32,         /* the n-th request for pages fails; walks too */
 };
 extern uint32_t weir__mem_mode;         /* atomic; but for SAMPLE const after start */
 
 /* Whether allocations must all go through the slow path. */
-#define MODE_SLOW (MODE_HARDEN | MODE_TRACE | MODE_SAMPLE)
+#define MODE_SLOW (MODE_HARDEN | MODE_TRACE | MODE_SAMPLE | MODE_WALK)
+#define MODE_WALK (MODE_TINY | MODE_FAIL)
 
 /* Makes the allocator ready. From: any thread, any number of times. False: no address space. */
 bool weir__mem_start(void);
@@ -384,7 +418,9 @@ void weir__scavenge_wake(void);
 
 void weir__scavenge_start(void);
 void weir__scavenge_forked(void);
-void weir__limit_refresh(void);
+
+/* Reads the limits of the cgroup. True: the group has met one of them since the last time. */
+bool weir__limit_refresh(void);
 
 /* Bytes that the process holds through the allocator. */
 uint64_t weir__mem_held(void);
@@ -398,13 +434,15 @@ void weir__limit_init(void);
 void weir__stats_init(void);
 
 extern size_t weir__mem_soft;           /* atomic; SIZE_MAX: none */
+extern const char *weir__limit_root;    /* before the paths of cgroups; "" but in tests */
 
 /* ---- check.c ---- */
 
 /* Derives every invariant of the heap anew and throws where one does not hold. Takes all locks. */
 void weir__mem_check(void);
 
-/* Called at the end of slow operations: walks when the build or the switch tiny asks for it. */
+/* Called at the end of slow operations, and of all under MODE_WALK, with no lock held: walks when
+ * the build or a switch asks for it. */
 void weir__mem_check_maybe(void);
 
 #endif

@@ -7,7 +7,8 @@
  *         collector. This is the only place where an allocation returns memory. When that does not
  *         help, the heap grows: a soft limit is no reason to fail.
  *         The cgroup's limits may change: they are read again each REFRESH of growth and by the
- *         background thread each second.
+ *         background thread each second, and so is how often the group met them. When it did, the
+ *         kernel takes pages away already, and kills if it finds none: all idle ones go back.
  *         The hard limit is where the kernel refuses memory. malloc then answers NULL, after the
  *         last-resort collection and release; what cannot fail ends the process with a report.
  * Cost    One comparison per span. */
@@ -22,8 +23,10 @@ enum { REFRESH_PAGES = (32 << 20) / PAGE_SIZE };
 
 size_t weir__mem_soft = SIZE_MAX;
 struct mem_hooks weir__mem_hooks;
+const char *weir__limit_root = "";
 
 static size_t chosen;                   /* atomic; by call or variable; 0: not, SIZE_MAX: none */
+static size_t met = SIZE_MAX;           /* atomic; how often the cgroup met its limit */
 static size_t refresh_at;               /* atomic; used pages at which the cgroup is asked again */
 
 /* "512MiB", "2G", "1.5g"; 0 when it is nothing of the kind, SIZE_MAX for "off". */
@@ -58,17 +61,21 @@ static size_t parse_size(const char *s)
         return digits && !*s && value >= 1 && value < 1e18 ? (size_t)value : 0;
 }
 
-void weir__limit_refresh(void)
+bool weir__limit_refresh(void)
 {
         struct os_memory m;
-        size_t           soft = load_relaxed(&chosen);
+        size_t           soft = load_relaxed(&chosen), before;
 
-        if (!soft) {
-                weir__os_memory_limits("", &m);
+        weir__os_memory_limits(weir__limit_root, &m);
+        if (!soft)
                 soft = MIN(m.high, m.max == SIZE_MAX ? SIZE_MAX : m.max / 10 * 9);
-        }
         store_relaxed(&weir__mem_soft, soft);
         store_relaxed(&refresh_at, load_relaxed(&weir__heap_pages.used) + REFRESH_PAGES);
+        before = exchange_seq(&met, m.events);
+        if (before == SIZE_MAX || m.events == SIZE_MAX || m.events <= before)
+                return false;
+        weir__counter_shared(COUNTER_mem_limit_met, m.events - before);
+        return true;
 }
 
 void weir__limit_init(void)
@@ -96,11 +103,15 @@ uint64_t weir__mem_held(void)
 
 static slowpath void near_limit(size_t bytes)
 {
-        size_t cursor = 0, soft;
+        size_t   cursor = 0, soft;
         uint64_t held;
 
-        if (load_relaxed(&weir__heap_pages.used) >= load_relaxed(&refresh_at))
-                weir__limit_refresh();
+        if (load_relaxed(&weir__heap_pages.used) >= load_relaxed(&refresh_at)) {
+                if (weir__limit_refresh())
+                        weir__mem_release(true);
+                if (load_relaxed(&weir__mem_soft) != SIZE_MAX)
+                        weir__scavenge_start();         /* the limit may change */
+        }
         soft = load_relaxed(&weir__mem_soft);
         held = weir__mem_held() + bytes;
         if (held <= soft)
@@ -145,7 +156,7 @@ _Noreturn void weir__mem_exhausted(size_t size)
         if (exchange_seq(&reporting, 1))
                 for (;;)
                         pause();
-        weir__os_memory_limits("", &m);
+        weir__os_memory_limits(weir__limit_root, &m);
         weir__out_print(&o, "fatal: out of memory: %zu bytes more are not to be had\n", size);
         weir__out_print(&o, "in use %zu KiB, idle %zu KiB, released %zu KiB, of %zu KiB reserved\n",
                         load_relaxed(&weir__heap_pages.used) * (PAGE_SIZE / 1024),

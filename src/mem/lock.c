@@ -2,14 +2,16 @@
  *
  * What    weir__mem_lock_all() takes every lock of the allocator in the order of their ranks. The
  *         handlers of fork use it so that the child finds no lock held by a thread that it does not
- *         have. Other handlers of fork may allocate between ours: the forking thread then passes
- *         through locks that it holds itself, where the structures are whole.
+ *         have. Other handlers of fork may allocate between ours, or ask for all locks again: the
+ *         forking thread then passes through locks that it holds itself, where the structures are
+ *         whole.
  * Not     Registering our handlers last, which would make that unnecessary: the C library calls
  *         them in the order of registration, and a program may register before anything is
  *         allocated. */
 #include "mem/heap.h"
 
-static __thread bool holds_all __attribute__((tls_model("initial-exec")));
+/* How many times over. */
+static __thread unsigned holds_all __attribute__((tls_model("initial-exec")));
 
 void weir__mem_lock(struct lock *l)
 {
@@ -47,12 +49,13 @@ static void drop(uint32_t *word)
 
 void weir__mem_lock_all(void)
 {
-        each_lock(take);
-        holds_all = true;
+        if (!holds_all)
+                each_lock(take);
+        holds_all++;
 }
 
 void weir__mem_unlock_all(void)
 {
-        holds_all = false;
-        each_lock(drop);
+        if (!--holds_all)
+                each_lock(drop);
 }

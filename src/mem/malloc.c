@@ -83,11 +83,7 @@ static void *alloc_small(struct cache *c, unsigned class)
         if (load_relaxed(&c->trim))
                 weir__cache_trim(c);
         p = pop(c, class);
-        if (!p) {
-                p = weir__cache_refill(c, class);
-                weir__mem_check_maybe();
-        }
-        return p;
+        return p ? p : weir__cache_refill(c, class);
 }
 
 static void *alloc_large(struct cache *c, size_t size, size_t align, bool *ret_zero)
@@ -102,7 +98,6 @@ static void *alloc_large(struct cache *c, size_t size, size_t align, bool *ret_z
                 owner_add(&c->large, 1);
                 owner_add(&c->large_bytes, span_bytes(s));
         }
-        weir__mem_check_maybe();
         return (void *)s->start;
 }
 
@@ -152,6 +147,7 @@ static void *alloc_slow(size_t size, size_t align, bool zero)
         if (unlikely(mode() & MODE_TRACE))
                 weir__memtrace(align > 16 ? "memalign" : zero ? "calloc" : "malloc", p, size);
         busy--;
+        weir__mem_check_maybe();
         if (unlikely(!p)) {
                 weir__os_errno_set(ENOMEM);
                 return NULL;
@@ -208,10 +204,9 @@ void weir__block_free(struct cache *c, void *p)
                         weir__central_give(s->class, &p, 1);
                 } else if (b->top < b->high) {
                         *b->top = p;
-                        store_relaxed(&b->top, b->top + 1);
+                        store_release(&b->top, b->top + 1);
                 } else {
                         weir__cache_spill(c, s->class, p);
-                        weir__mem_check_maybe();
                 }
                 return;
         }
@@ -220,7 +215,6 @@ void weir__block_free(struct cache *c, void *p)
         if (c != &weir__cache_closed)
                 owner_add(&c->large_frees, 1);
         weir__span_release(s);
-        weir__mem_check_maybe();
 }
 
 static FAST void free_slow(void *p)
@@ -244,6 +238,7 @@ static FAST void free_slow(void *p)
         else
                 weir__block_free(c, p);
         busy--;
+        weir__mem_check_maybe();
 }
 
 FAST void weir__free(void *p)
@@ -264,7 +259,7 @@ FAST void weir__free(void *p)
                 return;
         }
         *top = p;
-        store_relaxed(&b->top, top + 1);
+        store_release(&b->top, top + 1);                /* a child of fork reads it */
 }
 
 /* ---- the rest of the family ---- */
@@ -316,6 +311,27 @@ static bool resize_in_place(void *p, size_t size, size_t *ret_old)
         return done;
 }
 
+/* A large block that grows and cannot where it is: without having it twice. */
+static void *move(void *p, size_t size)
+{
+        struct span  *s = weir__span_of((uintptr_t)p);
+        struct cache *c;
+
+        busy++;
+        c = weir__cache_get();
+        s = weir__span_move(s, size);
+        if (s && c != &weir__cache_closed) {
+                owner_add(&c->large, 1);
+                owner_add(&c->large_bytes, span_bytes(s));
+                owner_add(&c->large_frees, 1);
+        }
+        if (s && unlikely(mode() & MODE_TRACE))
+                weir__memtrace("realloc", (void *)s->start, size);
+        busy--;
+        weir__mem_check_maybe();
+        return s ? (void *)s->start : NULL;
+}
+
 void *weir__realloc(void *p, size_t size)
 {
         size_t old;
@@ -337,6 +353,8 @@ void *weir__realloc(void *p, size_t size)
                 old = weir__harden_size(p);
         else if (resize_in_place(p, size, &old))
                 return p;
+        else if ((new = move(p, size)))
+                return new;
         new = weir__malloc(size);
         if (!new)
                 return NULL;

@@ -62,20 +62,63 @@ size_t weir__mem_round(size_t size);
 size_t weir__mem_room(const void *p);
 
 /* Frees a collected object that nothing points to any more, by the word of the caller; p is its
- * start. One whose span another thread allocates from is left to the next sweep. NULL is fine.
+ * start. One whose span another thread allocates from, or any while a sweep is not finished, is left to
+ * the next sweep. NULL is fine.
  * From: any thread; not while the span is being swept. */
 void weir__mem_drop(void *p);
 
 /* An object of MEM_NOSCAN that may hold anything. Never NULL. From: as weir__mem_alloc. */
 void *weir__mem_alloc_dirty(size_t size);
 
-/* Marks the object that p points to or into. True: it was not marked before. False also for what
- * is no pointer into a used object of a collected kind. From: any thread. */
+/* What an address leads to. */
+struct mem_object {
+        void         *base;
+        size_t        size;             /* of its slot */
+        const void   *type;             /* of its span, see weir__mem_set_type */
+        enum mem_kind kind;
+        uint32_t      index;            /* of it in the span */
+        struct span  *span;
+};
+
+/* Whether p points to or into an object that is in use, of any kind (of malloc also one that a
+ * cache holds), and which. Two loads lead to the span. From: any thread, beside threads that
+ * allocate and free; what is answered holds as long as the object does. */
+bool weir__mem_find(const void *p, struct mem_object *ret);
+
+/* Marks an object of a collected kind. True: it was not marked before. From: any thread. */
+bool weir__mem_mark_object(const struct mem_object *o);
+
+/* Both: false also for what is no pointer into a used object of a collected kind. */
 bool weir__mem_mark(const void *p);
 
-/* Frees all collected objects that are not marked and clears the marks. Answers how many were
- * freed. No other thread may allocate collected objects meanwhile, and their caches are flushed. */
+/* A word for the span that p, of kind MEM_TYPED, lies in; NULL before. For a large object that is a
+ * word of its own. */
+void weir__mem_set_type(void *p, const void *type);
+
+/* ---- sweep: objects that are not marked become free, and the marks clear ---- */
+
+/* Marking has ended: from now on all is to be swept. Flushes the caches of all threads. From: one
+ * thread, with the world stopped and nobody inside the allocator. */
+void weir__mem_sweep_begin(void);
+
+/* Sweeps up to n spans. Answers how many; 0: all are swept, but those that another thread is at.
+ * From: any thread, beside threads that allocate (which sweep what they take). */
+unsigned weir__mem_sweep_some(unsigned n);
+
+/* Spans still to be swept; no mark may be set before it is 0. */
+extern uint64_t weir__unswept;          /* atomic */
+
+/* All at once: begin and some. Answers how many objects were freed. No other thread may allocate
+ * collected objects meanwhile, and their caches are flushed. */
 size_t weir__mem_sweep(void);
+
+/* ---- pace ---- */
+
+/* Bytes of collected objects taken since the last weir__mem_sweep_begin, in steps of a span. */
+extern uint64_t weir__mem_since;        /* atomic */
+
+/* Where the hook pace is called. */
+extern uint64_t weir__mem_trigger;      /* atomic; UINT64_MAX: never */
 
 /* While true, new objects are marked. Set by the collector with the world stopped. */
 extern bool weir__run_marks;
@@ -93,6 +136,11 @@ struct mem_hooks {
         /* Collect garbage: the heap is about to grow beyond the limit, or there is no memory. From:
          * any thread that allocates, inside the allocator, without its locks. Filled by gc. */
         void (*collect)(void);
+
+        /* weir__mem_since has reached weir__mem_trigger; called at each step from then on. From: a
+         * thread that allocates collected objects, inside the allocator, without its locks. May
+         * neither allocate nor park. Filled by gc. */
+        void (*pace)(void);
 };
 extern struct mem_hooks weir__mem_hooks;
 

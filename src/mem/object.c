@@ -1,5 +1,7 @@
 /* Questions about single objects of the heap, and the end of one whose owner is certain.
  *
+ * Order   While a sweep is not finished nothing is freed here: its counts are of what it found. Whoever
+ *         begins one has stopped those who could be inside.
  * Not     Freeing an object in a span that another thread's cache holds: that thread alone touches
  *         the bits of free objects, without a lock; the sweep gets it. Packed objects (tiny ones
  *         without pointers): they share a slot. */
@@ -39,7 +41,8 @@ static bool drop_own(struct span *s, uint32_t i)
         r = &c->run[s->kind - 1][s->class];
         if (r->span != s)
                 return false;
-        span_free_bits(s)[i / 64] |= UINT64_C(1) << (i % 64);
+        store_relaxed(&span_free_bits(s)[i / 64],
+                      span_free_bits(s)[i / 64] | UINT64_C(1) << (i % 64));
         r->at = MIN(r->at, i);
         return true;
 }
@@ -51,7 +54,7 @@ void weir__mem_drop(void *p)
         uint32_t     i;
         size_t       size;
 
-        if (!s || s->kind == MEM_MANUAL)
+        if (!s || s->kind == MEM_MANUAL || load_relaxed(&weir__unswept))
                 return;
         if (!s->class) {
                 size = span_bytes(s);

@@ -23,11 +23,12 @@
  * Order   Pages that are being given back to the kernel are out of everybody's reach for the time
  *         of the call, which is made without the lock. Growing makes its two calls with it: they
  *         are rare, one in 64 MiB.
- * Cost    A search goes down seven levels of eight entries, an update goes up until nothing changes. 1 TiB takes 1.4 GiB of address space for tables; what is touched of them
- *         is 12 bytes per page in use. First fit by address keeps the heap at its low end, and the
- *         high end is what the scavenger finds free.
- * Not     Best fit, which spreads the heap over all its addresses; a tree of free runs, which needs a
- *         node for each and is a walk over scattered memory when there are many; one mapping per
+ * Cost    A search goes down seven levels of eight entries, an update goes up until nothing
+ *         changes. 1 TiB takes 1.4 GiB of address space for tables; what is touched of them is 12
+ *         bytes per page in use, and the larger part of that goes back with the pages. First fit by
+ *         address keeps the heap at its low end, and the high end is what the scavenger finds free.
+ * Not     Best fit, which spreads the heap over all its addresses; a tree of free runs, which needs
+ *         a node for each and is a walk over scattered memory when there are many; one mapping per
  *         span, of which a process has 65 510 at most, at 4 us each. */
 #include "mem/heap.h"
 #include "base/counter.h"
@@ -348,16 +349,22 @@ static void take(size_t page, size_t n, bool *ret_zero)
         *ret_zero = fresh == n && !h.lazy;
 }
 
-ptrdiff_t weir__page_alloc(size_t n, size_t align, bool *ret_zero)
+ptrdiff_t weir__page_alloc(size_t n, size_t align, size_t room, bool *ret_zero)
 {
         size_t    more = align > 1 ? align - 1 : 0;
-        ptrdiff_t page;
+        ptrdiff_t page = -1;
 
         if (n + more < n || n + more > weir__heap.pages)
                 return -1;
         if (unlikely(h.fail_at) && !--h.fail_at)
                 return -1;
-        page = find(n + more);
+        if (room && n + more + room <= weir__heap.pages) {
+                page = find(n + more + room);
+                if (page < 0 && grow(n + more + room))
+                        page = find(n + more + room);
+        }
+        if (page < 0)
+                page = find(n + more);
         if (page < 0 && more && (page = find(n)) >= 0 && (size_t)page & (align - 1))
                 page = -1;
         if (page < 0) {
@@ -378,13 +385,15 @@ bool weir__page_extend(size_t page, size_t n, bool *ret_zero)
         return true;
 }
 
-void weir__page_free(size_t page, size_t n)
+void weir__page_free(size_t page, size_t n, bool gone)
 {
         check(bits_count(h.free, page, n) == 0);
         bits_put(h.free, page, n, true);
+        if (gone)
+                bits_put(h.gone, page, n, true);
         sum_update(page, n);
         owner_add(&weir__heap_pages.used, -n);
-        owner_add(&weir__heap_pages.idle, n);
+        owner_add(gone ? &weir__heap_pages.released : &weir__heap_pages.idle, n);
 }
 
 /* ---- give back ---- */
@@ -413,6 +422,35 @@ static size_t find_idle(size_t below, size_t n, size_t *ret_page)
         return 0;
 }
 
+/* A chunk of the heap has 4 KiB of the table of spans: when all of the chunk is gone, so may they.
+ * The chunk is out of everybody's reach meanwhile. lock: heap is held, but for the time of the
+ * call. */
+static void forget_tables(size_t page, size_t n)
+{
+        size_t first = page / CHUNK, end = (page + n + CHUNK - 1) / CHUNK;
+
+        for (size_t i = first; i < end; i++) {
+                size_t at = i * CHUNK;
+
+                if (at + CHUNK > weir__heap_pages.grown || bits_count(h.free, at, CHUNK) < CHUNK ||
+                    bits_count(h.gone, at, CHUNK) < CHUNK)
+                        continue;
+                bits_put(h.free, at, CHUNK, false);
+                bits_put(h.gone, at, CHUNK, false);
+                sum_update(at, CHUNK);
+                owner_add(&weir__heap_pages.released, -(size_t)CHUNK);
+                owner_add(&weir__heap_pages.leaving, CHUNK);
+                weir__mem_unlock(&weir__heap_lock);
+                (void)weir__os_forget(weir__heap.spans + at, CHUNK * sizeof *weir__heap.spans);
+                weir__mem_lock(&weir__heap_lock);
+                bits_put(h.free, at, CHUNK, true);
+                bits_put(h.gone, at, CHUNK, true);
+                sum_update(at, CHUNK);
+                owner_add(&weir__heap_pages.leaving, -(size_t)CHUNK);
+                owner_add(&weir__heap_pages.released, CHUNK);
+        }
+}
+
 size_t weir__page_release(size_t *cursor, size_t want, bool whole_huge)
 {
         size_t done = 0;
@@ -423,6 +461,7 @@ size_t weir__page_release(size_t *cursor, size_t want, bool whole_huge)
         while (done < want && *cursor) {
                 size_t most = whole_huge ? ARENA_PAGES : want - done;
                 size_t page, n = find_idle(*cursor, most, &page);
+                bool   gone = true;
 
                 if (!n) {
                         *cursor = 0;
@@ -449,15 +488,18 @@ size_t weir__page_release(size_t *cursor, size_t want, bool whole_huge)
                         weir__os_forget_lazily((char *)weir__heap.base + (page << PAGE_SHIFT),
                                                n << PAGE_SHIFT);
                 else
-                        weir__os_forget((char *)weir__heap.base + (page << PAGE_SHIFT),
-                                        n << PAGE_SHIFT);
+                        gone = weir__os_forget((char *)weir__heap.base + (page << PAGE_SHIFT),
+                                               n << PAGE_SHIFT);
 
                 weir__mem_lock(&weir__heap_lock);
                 bits_put(h.free, page, n, true);
-                bits_put(h.gone, page, n, true);
+                bits_put(h.gone, page, n, gone);
                 sum_update(page, n);
                 owner_add(&weir__heap_pages.leaving, -n);
-                owner_add(&weir__heap_pages.released, n);
+                owner_add(gone ? &weir__heap_pages.released : &weir__heap_pages.idle, n);
+                if (!gone)
+                        continue;
+                forget_tables(page, n);
                 done += n;
         }
         weir__mem_unlock(&weir__heap_lock);

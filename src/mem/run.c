@@ -9,9 +9,16 @@
  *         The slots of a run count as used from the moment it is taken. A conservative pointer into
  *         one keeps 0 bytes alive for a cycle and finds no pointer there. What is left of it goes
  *         back when the cache is flushed.
- * Order   Whoever sweeps has flushed the caches first and keeps their threads from allocating, or
- *         sweeps spans that no cache holds. Objects taken while marking is on are to be marked by
- *         the run: weir__run_marks is set by the collector with the world stopped.
+ * Order   A cycle of the collector, as seen from here:
+ *           weir__mem_sweep_some until it answers 0        marks are clear
+ *           world stopped: weir__run_marks = true          what is taken from now on is marked
+ *           weir__mem_mark from any thread, beside threads that allocate
+ *           world stopped: weir__run_marks = false, weir__mem_sweep_begin
+ *           allocations sweep what they need, weir__mem_sweep_some the rest
+ *         Marks are set by atomic or, since objects of one word of marks may be marked by several
+ *         threads and taken by yet another. weir__mem_find reads a span that may be released and
+ *         filled in anew meanwhile: the span's version, odd for the time of that, tells; a pointer
+ *         to such a span is a stale one, for what holds a live object does not go.
  * Cost    The common case is a load, an addition, a comparison and a store, no counter: the counts
  *         are made where runs are. Clearing 4 KiB at a time stays in the first level cache.
  * Not     A free list through the objects: a sweep would touch all of them. Clearing at the sweep:
@@ -22,6 +29,15 @@ enum { RUN_BYTES = 4096, TINY_BLOCK = 16 };
 
 bool     weir__run_marks;
 uint64_t weir__swept, weir__swept_bytes;
+uint64_t weir__mem_since, weir__mem_trigger = UINT64_MAX;
+
+/* Bytes that become the program's, or a cache's for it. */
+static void count(size_t bytes)
+{
+        if (fetch_add_relaxed(&weir__mem_since, bytes) + bytes >=
+                    load_relaxed(&weir__mem_trigger) && weir__mem_hooks.pace)
+                weir__mem_hooks.pace();
+}
 
 static slowpath _Noreturn void exhausted(size_t size)
 {
@@ -55,9 +71,10 @@ static bool find_run(struct run *r, uint32_t most)
                 rest = ~(free >> first);
                 n = MIN(rest ? (uint32_t)__builtin_ctzll(rest) : 64, most);
                 taken = (n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << first;
-                bits[w] &= ~taken;
-                if (load_relaxed(&weir__run_marks))
-                        span_mark_bits(s)[w] |= taken;
+                /* Before the object is handed out: who finds a pointer to it may mark it. */
+                store_relaxed(&bits[w], bits[w] & ~taken);
+                if (unlikely(load_relaxed(&weir__run_marks)))   /* others set bits of this word */
+                        fetch_or_relaxed(&span_mark_bits(s)[w], taken);
                 r->at = w * 64 + first + n;
                 r->next = (char *)span_object(s, w * 64 + first);
                 r->end = r->next + n * s->size;
@@ -80,6 +97,7 @@ static noinline void *run_refill(struct cache *c, unsigned kind, unsigned class)
                 r->span = weir__central_take_span(kind, class);
                 if (!r->span)
                         exhausted(size);
+                count((size_t)r->span->nfree * size);
         }
         memset(r->next, 0, (size_t)(r->end - r->next));
         owner_add(&c->collected, (size_t)(r->end - r->next) / size);
@@ -100,9 +118,10 @@ static slowpath void *alloc_large(struct cache *c, unsigned kind, size_t size, b
         if (clear && !zero)
                 memset((void *)s->start, 0, size);
         if (load_relaxed(&weir__run_marks))
-                span_mark_bits(s)[0] = 1;
+                fetch_or_relaxed(&span_mark_bits(s)[0], 1);
         owner_add(&c->collected, 1);
         owner_add(&c->collected_bytes, span_bytes(s));
+        count(span_bytes(s));
         return (void *)s->start;
 }
 
@@ -175,8 +194,11 @@ void weir__run_flush(struct cache *c)
                         owner_add(&c->collected, -(uint64_t)n);
                         owner_add(&c->collected_bytes, -(uint64_t)(r->end - r->next));
                         for (; n; n--, i++) {
-                                span_free_bits(r->span)[i / 64] |= UINT64_C(1) << (i % 64);
-                                span_mark_bits(r->span)[i / 64] &= ~(UINT64_C(1) << (i % 64));
+                                uint64_t  bit = UINT64_C(1) << (i % 64);
+                                uint64_t *bits = &span_free_bits(r->span)[i / 64];
+
+                                store_relaxed(bits, *bits | bit);
+                                fetch_and_relaxed(&span_mark_bits(r->span)[i / 64], ~bit);
                         }
                         weir__central_give_span(r->span);
                         *r = (struct run){ 0 };
@@ -185,49 +207,148 @@ void weir__run_flush(struct cache *c)
 
 /* ---- sweep ---- */
 
-/* Answers how many objects of the span became free. */
-static size_t sweep_one(struct span *s)
-{
-        size_t size = s->size, freed = 1;
+/* Where the next large span is looked for; whoever holds the word looks. */
+static uint32_t large_word;
+static size_t   large_page;             /* lock: large_word */
 
-        if (s->class) {
-                freed = weir__central_sweep(s);
-        } else if (span_mark_bits(s)[0]) {
-                span_mark_bits(s)[0] = 0;
-                freed = 0;
-        } else {
-                weir__span_release(s);
-        }
-        fetch_add_relaxed(&weir__swept_bytes, freed * size);
-        return freed;
+/* Sweeps large objects; answers how many. */
+static unsigned sweep_large(unsigned n)
+{
+        struct span *list[16];
+        unsigned     done = 0;
+        uint8_t      parity = (uint8_t)load_relaxed(&weir__sweep_parity);
+        size_t       got;
+
+        word_take(&large_word);
+        while (done < n && (got = weir__span_list(&large_page, list, MIN(COUNT(list), n - done))))
+                for (size_t i = 0; i < got; i++) {
+                        struct span *s = list[i];
+
+                        if (load_relaxed(&s->parity) == parity)
+                                continue;
+                        done++;
+                        fetch_add_relaxed(&weir__unswept, -UINT64_C(1));
+                        store_relaxed(&s->parity, parity);
+                        if (load_relaxed(&span_mark_bits(s)[0])) {
+                                store_relaxed(&span_mark_bits(s)[0], 0);
+                                continue;
+                        }
+                        fetch_add_relaxed(&weir__swept, 1);
+                        fetch_add_relaxed(&weir__swept_bytes, span_bytes(s));
+                        weir__span_release(s);
+                }
+        word_drop(&large_word);
+        return done;
+}
+
+unsigned weir__mem_sweep_some(unsigned n)
+{
+        unsigned done = 0;
+
+        if (!load_relaxed(&weir__unswept))
+                return 0;
+        for (unsigned kind = 1; done < n && kind < KINDS; kind++)
+                for (unsigned class = 1; done < n && class < CLASSES; class++)
+                        done += weir__central_sweep(kind, class, n - done);
+        if (done < n)
+                done += sweep_large(n - done);
+        return done;
+}
+
+/* The marks are complete: all that is on a list is to be swept. */
+static void begin(void)
+{
+        uint64_t n = 0;
+
+        check(!load_relaxed(&weir__unswept));
+        for (unsigned kind = 1; kind < KINDS; kind++)
+                for (unsigned class = 1; class < CLASSES; class++) {
+                        struct central *c = &weir__central[kind][class];
+
+                        weir__mem_lock(&c->lock);       /* a thread may be ending */
+                        n += c->spans - c->held;
+                        weir__mem_unlock(&c->lock);
+                }
+        n += load_relaxed(&weir__spans_large);
+        large_page = 0;
+        store_relaxed(&weir__unswept, n);
+        store_relaxed(&weir__mem_since, 0);
+        store_relaxed(&weir__sweep_parity, load_relaxed(&weir__sweep_parity) ^ 1);
+}
+
+void weir__mem_sweep_begin(void)
+{
+        while (weir__mem_sweep_some(UINT32_MAX))
+                ;
+        for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
+                weir__run_flush(c);
+        begin();
 }
 
 size_t weir__mem_sweep(void)
 {
-        struct span *list[128];
-        size_t       freed = 0, page = 0, n;
+        uint64_t before = load_relaxed(&weir__swept);
 
         if (weir__cache_own)
                 weir__run_flush(weir__cache_own);
-        while ((n = weir__span_list(&page, list, COUNT(list))))
-                for (size_t i = 0; i < n; i++)
-                        freed += sweep_one(list[i]);
-        fetch_add_relaxed(&weir__swept, freed);
+        begin();
+        while (weir__mem_sweep_some(UINT32_MAX))
+                ;
         weir__mem_check_maybe();
-        return freed;
+        return load_relaxed(&weir__swept) - before;
+}
+
+/* ---- find and mark ---- */
+
+bool weir__mem_find(const void *p, struct mem_object *ret)
+{
+        uintptr_t    addr = (uintptr_t)p, start;
+        struct span *s = weir__span_of(addr);
+        uint32_t     version, i, objects;
+        uint64_t     magic;
+        size_t       size;
+
+        if (!s)
+                return false;
+        version = load_acquire(&s->version);    /* pairs with the release in span_init() */
+        start = load_relaxed(&s->start);
+        magic = load_relaxed(&s->magic);
+        size = load_relaxed(&s->size);
+        objects = load_relaxed(&s->objects);
+        ret->kind = load_relaxed(&s->kind);
+        ret->type = load_relaxed(&s->type);
+        i = (uint32_t)(((addr - start) * magic) >> 40);
+        if (i >= objects || load_relaxed(&span_free_bits(s)[i / 64]) >> (i % 64) & 1)
+                return false;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (version & 1 || load_relaxed(&s->version) != version)
+                return false;
+        ret->base = (void *)(start + i * size);
+        ret->size = size;
+        ret->span = s;
+        ret->index = i;
+        return true;
+}
+
+bool weir__mem_mark_object(const struct mem_object *o)
+{
+        uint64_t  bit = UINT64_C(1) << (o->index % 64);
+        uint64_t *word = &span_mark_bits(o->span)[o->index / 64];
+
+        return !(load_relaxed(word) & bit) && !(fetch_or_relaxed(word, bit) & bit);
 }
 
 bool weir__mem_mark(const void *p)
 {
-        struct span *s = weir__span_of((uintptr_t)p);
-        uint32_t     i;
-        uint64_t     bit;
+        struct mem_object o;
 
-        if (!s || s->kind == MEM_MANUAL)
-                return false;
-        i = s->class ? span_index(s, (uintptr_t)p) : 0;
-        bit = UINT64_C(1) << (i % 64);
-        if (i >= s->objects || span_free_bits(s)[i / 64] & bit)
-                return false;
-        return !(fetch_or_relaxed(&span_mark_bits(s)[i / 64], bit) & bit);
+        return weir__mem_find(p, &o) && o.kind != MEM_MANUAL && weir__mem_mark_object(&o);
+}
+
+void weir__mem_set_type(void *p, const void *type)
+{
+        struct span *s = weir__span_of((uintptr_t)p);
+
+        check(s && s->kind == MEM_TYPED);
+        store_relaxed(&s->type, type);
 }

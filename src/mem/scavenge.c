@@ -4,15 +4,17 @@
  *         has been idle for a while, huge pages first, and otherwise sleeps.
  * States  NONE     no thread: so far, or in a child of fork
  *         STARTING somebody starts it
- *         ASLEEP   without a limit of time; whoever frees much wakes it
+ *         ASLEEP   until somebody frees much, or the limit is to be looked at
  *         WATCHING looks every PERIOD
  * Order   Ten times a second it looks how much is idle. What was idle at every look of the last
  *         second nobody needed for a second: that, less a reserve of a 64th of what is in use, is
  *         given back in steps, each followed by 120 times its own duration of sleep. So it stays
  *         below 1 % of a core whatever memory costs to return, and a program that frees and
- *         allocates the same gigabyte twice a second keeps it.
+ *         allocates the same gigabyte twice a second keeps it. Of what was idle for all of the last
+ *         five seconds no reserve is kept.
  *         Once a second with a surplus it empties the transfer lists and asks the caches to hold
- *         less.
+ *         less. Once a second it reads what the cgroup allows, and whether the group met its limit
+ *         since; if so, all that is idle goes back at once.
  * Cost    1 GiB in pages of 4 KiB takes 40 to 100 ms of processor time, in huge pages 4 ms.
  *         Touching returned memory again costs a page fault, 1.3 us and more per 4 KiB.
  * Not     Returning on the path of free, which makes a random call slow and returns what the next
@@ -24,11 +26,13 @@
 
 enum {
         WAKE_PAGES = (16 << 20) / PAGE_SIZE,    /* idle: worth a thread */
-        KEEP_PAGES = (256 << 10) / PAGE_SIZE,    /* never given back */
+        KEEP_PAGES = (128 << 10) / PAGE_SIZE,    /* never given back */
         PERIOD = 100 * 1000 * 1000,
         LOOKS = 10,                             /* in the window */
+        LONG_LOOKS = 50,                        /* in the long one */
         STEP_PAGES = (4 << 20) / PAGE_SIZE,
         REST = 120,                             /* times what the work took */
+        STACK = 256 << 10,                      /* reading the files of cgroups takes 60 KiB */
 };
 
 enum { NONE, STARTING, ASLEEP, WATCHING };
@@ -75,31 +79,58 @@ static void ask_caches(void)
         weir__central_drain();
 }
 
+/* Of the last n looks, the fewest pages that were idle beyond `keep`. */
+static size_t surplus_of(const size_t idle[LONG_LOOKS], unsigned looks, unsigned n, size_t keep)
+{
+        size_t low = SIZE_MAX;
+
+        if (looks < n)
+                return 0;
+        for (unsigned i = looks - n; i < looks; i++)
+                low = MIN(low, idle[i % LONG_LOOKS]);
+        return low - MIN(low, keep);
+}
+
+/* The kernel has begun to take pages from us: better those that nobody uses. */
+static void look_at_limit(void)
+{
+        if (!weir__limit_refresh())
+                return;
+        ask_caches();
+        weir__mem_release(true);
+}
+
+/* While there is a limit it is looked at each second, for it may change. */
+static int64_t rest(void)
+{
+        return load_relaxed(&weir__mem_soft) == SIZE_MAX ? -1 : (int64_t)PERIOD * LOOKS;
+}
+
 static void watch(void *arg)
 {
-        size_t idle[LOOKS] = { 0 }, low;
-        int    looks = 0;
+        size_t   idle[LONG_LOOKS], low;
+        unsigned looks = 0;
 
         (void)arg;
         weir__os_thread_name("weir-mem");
         for (;;) {
-                idle[looks++ % LOOKS] = load_relaxed(&weir__heap_pages.idle);
-                low = SIZE_MAX;
-                for (int i = 0; i < LOOKS; i++)
-                        low = MIN(low, idle[i]);
-                low -= MIN(low, (size_t)KEEP_PAGES + load_relaxed(&weir__heap_pages.used) / 64);
+                size_t keep = KEEP_PAGES + load_relaxed(&weir__heap_pages.used) / 64;
+
+                idle[looks++ % LONG_LOOKS] = load_relaxed(&weir__heap_pages.idle);
+                low = MAX(surplus_of(idle, looks, LOOKS, keep),
+                          surplus_of(idle, looks, LONG_LOOKS, KEEP_PAGES));
                 if (looks % LOOKS == 0) {
-                        weir__limit_refresh();
-                        if (low > KEEP_PAGES)
+                        look_at_limit();
+                        if (low)
                                 ask_caches();
                 }
-                if (low > KEEP_PAGES && looks >= LOOKS) {
+                if (low) {
                         give_back(low);
-                } else if (looks > LOOKS && looks % LOOKS == 0 && !low) {
+                } else if (looks >= LONG_LOOKS && looks % LOOKS == 0) {
                         store_seq(&state, ASLEEP);
                         while (load_seq(&state) == ASLEEP)
-                                weir__os_futex_wait(&state, ASLEEP, -1);
-                        memset(idle, 0, sizeof idle);
+                                if (!weir__os_futex_wait(&state, ASLEEP, rest()))
+                                        look_at_limit();
                         looks = 0;
                 }
                 weir__os_sleep(PERIOD);
@@ -121,7 +152,7 @@ slowpath void weir__scavenge_start(void)
         }
         if (found != NONE || !cas_seq(&state, &found, STARTING))
                 return;
-        if (weir__os_thread_start_quiet(watch, NULL, 64 << 10) < 0)
+        if (weir__os_thread_start_quiet(watch, NULL, STACK) < 0)
                 store_seq(&state, NONE);        /* the next one tries again */
         else
                 store_seq(&state, WATCHING);

@@ -100,6 +100,32 @@ struct row {
         uint32_t spans, partial;
 };
 
+/* Of each list the spans by how much of them is used, what caches hold included. */
+enum { QUARTERS = 4 };
+static uint32_t occupied[KINDS][CLASSES][QUARTERS + 1];        /* all locks; the last: full */
+
+static void count_span(struct span *s, void *arg)
+{
+        uint32_t nfree = 0;
+
+        (void)arg;
+        if (!s->class)
+                return;
+        for (unsigned i = 0; i < s->words; i++)
+                nfree += popcount(load_relaxed(&span_free_bits(s)[i]));
+        occupied[s->kind][s->class][(s->objects - nfree) * QUARTERS / s->objects]++;
+}
+
+static void count_spans(void)
+{
+        if (!weir__mem_start())
+                return;
+        weir__mem_lock_all();
+        memset(occupied, 0, sizeof occupied);
+        weir__span_each(count_span, NULL);
+        weir__mem_unlock_all();
+}
+
 static const char *const kind_name[KINDS] = { "malloc", "typed", "plain", "noscan" };
 
 static struct row row_of(unsigned kind, unsigned class, const struct sums *t)
@@ -131,7 +157,9 @@ void weir__report_classes(struct out *o, unsigned most)
         unsigned    worst_class = 0, worst_kind = 0;
 
         sum_caches(&t);
-        weir__out_print(o, "kind       size    objects       used   spans partial     stranded\n");
+        count_spans();
+        weir__out_print(o, "kind       size    objects       used   spans partial     stranded   "
+                        "spans used to <25%% <50%% <75%% <100%% 100%%\n");
         for (unsigned n = 0; n < most; n++) {
                 unsigned   kind = 0, class = 0;
                 struct row best = { 0 };
@@ -158,10 +186,14 @@ void weir__report_classes(struct out *o, unsigned most)
                         worst_class = class;
                         worst_kind = kind;
                 }
-                weir__out_print(o, "%s%s %8u %10llu %10llu %7u %7u %12llu\n", kind_name[kind],
+                weir__out_print(o, "%s%s %8u %10llu %10llu %7u %7u %12llu   %u %u %u %u %u\n",
+                                kind_name[kind],
                                 strlen(kind_name[kind]) == 5 ? " " : "", weir__class[class].size,
                                 (unsigned long long)best.objects, (unsigned long long)best.used,
-                                best.spans, best.partial, (unsigned long long)best.stranded);
+                                best.spans, best.partial, (unsigned long long)best.stranded,
+                                occupied[kind][class][0], occupied[kind][class][1],
+                                occupied[kind][class][2], occupied[kind][class][3],
+                                occupied[kind][class][4]);
         }
         if (worst)
                 weir__out_print(o, "most stranded: %s of %u bytes, %llu KiB of %llu KiB in all\n",
@@ -211,6 +243,27 @@ GAUGE_OF(frees)
 GAUGE_OF(total_alloc)
 #undef GAUGE_OF
 
+/* What came of all allocations to each level below the caches. */
+static uint64_t gauge_refills(void)
+{
+        uint64_t n = 0;
+
+        for (unsigned kind = 0; kind < KINDS; kind++)
+                for (unsigned class = 1; class < CLASSES; class++)
+                        n += load_relaxed(&weir__central[kind][class].refills);
+        return n;
+}
+
+static uint64_t gauge_grown(void)
+{
+        uint64_t n = 0;
+
+        for (unsigned kind = 0; kind < KINDS; kind++)
+                for (unsigned class = 1; class < CLASSES; class++)
+                        n += load_relaxed(&weir__central[kind][class].grown);
+        return n;
+}
+
 static uint64_t gauge_limit(void)
 {
         size_t soft = load_relaxed(&weir__mem_soft);
@@ -227,5 +280,7 @@ void weir__stats_init(void)
         weir__gauge_set(GAUGE_mallocs, gauge_mallocs);
         weir__gauge_set(GAUGE_frees, gauge_frees);
         weir__gauge_set(GAUGE_total_alloc, gauge_total_alloc);
+        weir__gauge_set(GAUGE_mem_refills, gauge_refills);
+        weir__gauge_set(GAUGE_mem_spans_grown, gauge_grown);
         weir__gauge_set(GAUGE_memory_limit, gauge_limit);
 }

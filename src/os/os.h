@@ -62,8 +62,9 @@ char *weir__os_lowest_resident(char *low, char *high);
 bool weir__os_fence_all_init(void);
 bool weir__os_fence_all(void);
 
-/* Gives the memory under [addr, addr + size) back; it reads as zero afterwards. */
-void weir__os_forget(void *addr, size_t size);
+/* Gives the memory under [addr, addr + size) back; it reads as zero afterwards. False: the kernel
+ * keeps it (the program has locked it), and what was there stays. */
+bool weir__os_forget(void *addr, size_t size);
 
 /* Copies n bytes that may not be there or may be changing. Answers how many came before the first
  * that could not be read. Safe in signal handlers. */
@@ -75,6 +76,7 @@ struct os_memory {
         size_t max;             /* beyond it the kernel kills */
         size_t high;            /* beyond it the kernel slows down and reclaims */
         size_t current;         /* in use by the group that sets max, or by the process's own */
+        size_t events;          /* how often the process's own group met max or high */
 };
 
 /* root is put before each path: "" but in tests. Needs no malloc. */

@@ -27,7 +27,8 @@
  * Cost    A round costs 0.4 us for each processor that others wait for; a signal with its handler
  *         some 10 us, and only for a goroutine that held its processor for a round.
  * Where   The runtime's own text is told from the program's by a section (CMakeLists.txt); a frame
- *         is found by the compiler's tables, as in a dump. A library without tables, a program
+ *         is found by the compiler's tables, as in a dump. The linker's stubs and the
+ *         compiler's library are in the program's text, so the runtime calls neither (stubs.sh). A library without tables, a program
  *         linked statically with libc, libweir.a built with -flto: the handler cannot tell, and
  *         leaves the thread alone.
  * Not     The thread's state in /proc: ten times as dear as its CPU clock. Taking the processor

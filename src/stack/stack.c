@@ -237,7 +237,7 @@ bool weir__stack_close(const struct stack *s)
 
         if (s->guard == STACK_ADVISED)
                 return weir__os_guard(at, STACK_SPARE) >= 0;
-        weir__os_forget(at, STACK_SPARE);
+        (void)weir__os_forget(at, STACK_SPARE);
         return weir__os_protect(at, STACK_SPARE, true) >= 0;
 }
 
@@ -255,7 +255,7 @@ size_t weir__stack_return(const struct stack *s, const void *keep)
         low = weir__os_lowest_resident(s->low, high);
         if (low == high)
                 return 0;
-        weir__os_forget(low, (size_t)(high - low));
+        (void)weir__os_forget(low, (size_t)(high - low));
         fetch_add_relaxed(&returned, (uint64_t)(high - low));
         return (size_t)(high - low);
 }

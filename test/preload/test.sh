@@ -114,5 +114,72 @@ test_an_unknown_size_of_the_limit_is_told() {
         prints well env LD_PRELOAD="$preload" WEIR_MEMORY=1GiB ./family
 }
 
+# A real group of v1 or v2, where the machine lets us make one. Without a limit of its own the program
+# would hold what is idle, and the kernel would kill it.
+test_a_program_in_a_small_cgroup_is_not_killed() {
+        local group=/sys/fs/cgroup/memory/weir-test-$$ limit=memory.limit_in_bytes i
+
+        [ -d /sys/fs/cgroup/memory ] || { group=/sys/fs/cgroup/weir-test-$$ limit=memory.max; }
+        mkdir "$group" 2>/dev/null || { echo "skipped: no cgroup of memory to be had"; exit 77; }
+        # shellcheck disable=SC2064
+        trap "rmdir $group" EXIT
+        echo $((256 << 20)) >"$group/$limit" ||
+                { echo "skipped: no limit can be set"; exit 77; }
+        cc -O1 "$here/spike.c" -o spike || fail cc
+        for i in 1 2 3; do
+                try sh -c "echo \$\$ >$group/cgroup.procs && LD_PRELOAD=$preload exec ./spike"
+                same "status of run $i" "$status" 0
+                contains stdout "$out" survived
+        done
+        # The hard limit of the process: a refusal is reported by what cannot do without.
+        make_family
+        try sh -c "echo \$\$ >$group/cgroup.procs && LD_PRELOAD=$preload exec ./family"
+        same "status of the family" "$status" 0
+}
+
+# A hit of the cache takes no lock and no locked instruction.
+test_the_fast_paths_have_no_locked_instruction() {
+        local name
+
+        command -v objdump >/dev/null || { echo "skipped: no objdump"; exit 77; }
+        for name in malloc free; do
+                objdump -d --no-show-raw-insn --disassemble=$name "$preload" >text
+                contains "$name" "$(cat text)" "<$name>:"
+                grep -E '[[:space:]](lock|xchg|call)[[:space:]]' text | grep -v 'xchg *%ax,%ax' && fail "$name has one"
+        done
+        return 0
+}
+
+# Built without, the library leaves malloc to the C library, and the rest works.
+test_a_build_that_leaves_malloc_alone() {
+        local source
+        source=$(realpath "$here/../..")
+
+        cmake -S "$source" -B off -G Ninja -DWEIR_MALLOC=OFF -DCMAKE_BUILD_TYPE=Release >log 2>&1 &&
+                cmake --build off --target weir_static weir_shared -j2 >>log 2>&1 ||
+                fail "no build: $(tail -5 log)"
+        nm -D --defined-only off/lib/libweir.so >names
+        grep -E ' (malloc|free|calloc|realloc)$' names && fail "libweir.so has malloc"
+        make_family "off/lib/libweir.a"
+        prints another ./family where
+        prints well ./family
+        cat >go.c <<'EOF'
+#include <weir.h>
+#include <stdio.h>
+weir_task(add, my, { weir_chan *c; int n; }) { weir_send(my->c, &my->n); }
+WEIR_MAIN(argc, argv)
+{
+        weir_chan *c = weir_chan_make(int, 0);
+        int sum = 0, v;
+        for (int i = 0; i < 100; i++) weir_go(add, .c = c, .n = i);
+        for (int i = 0; i < 100; i++) if (weir_recv(c, &v)) sum += v;
+        printf("%d\n", sum);
+        return 0;
+}
+EOF
+        cc -O1 -I"$source/include" go.c off/lib/libweir.a -o go -lpthread || fail "cc go.c"
+        prints 4950 ./go
+}
+
 enter_scratch
 "test_$2"

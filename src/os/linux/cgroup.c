@@ -128,6 +128,32 @@ static bool find_mount(const char *root, bool v2, char where[PATH], char top[PAT
         return found;
 }
 
+/* How often the group met its limits: of v2 the sum of "high N" and "max N" in memory.events, of v1
+ * memory.failcnt. SIZE_MAX: not told. */
+static size_t events_of(const char *root, bool v2, const char *dir)
+{
+        struct reader r;
+        char          path[PATH], line[LINE];
+        size_t        sum = 0;
+
+        if (!v2)
+                return number_in(root, dir, "memory.failcnt");
+        if (weir__fmt(path, sizeof path, "%s/memory.events", dir) >= sizeof path - 1 ||
+            !reader_open(&r, root, path))
+                return SIZE_MAX;
+        while (reader_line(&r, line)) {
+                size_t n = 0;
+
+                if (strncmp(line, "high ", 5) && strncmp(line, "max ", 4))
+                        continue;
+                for (const char *s = strchr(line, ' ') + 1; *s >= '0' && *s <= '9'; s++)
+                        n = n * 10 + (size_t)(*s - '0');
+                sum += n;
+        }
+        close(r.fd);
+        return sum;
+}
+
 /* The limits of the group and of all above it. */
 static void look_up(const char *root, bool v2, const char *group, struct os_memory *ret)
 {
@@ -156,6 +182,13 @@ static void look_up(const char *root, bool v2, const char *group, struct os_memo
                         if (now != SIZE_MAX)
                                 ret->current = now;
                 }
+                if (first) {
+                        size_t events = events_of(root, v2, dir);
+
+                        if (events != SIZE_MAX)         /* of a hybrid mount one has none */
+                                ret->events = ret->events == SIZE_MAX ? events
+                                                                      : ret->events + events;
+                }
                 ret->max = MIN(ret->max, max);
                 ret->high = MIN(ret->high, high);
                 first = false;
@@ -172,7 +205,7 @@ void weir__os_memory_limits(const char *root, struct os_memory *ret)
         struct reader r;
         char          line[LINE];
 
-        *ret = (struct os_memory){ SIZE_MAX, SIZE_MAX, SIZE_MAX };
+        *ret = (struct os_memory){ SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX };
         if (reader_open(&r, root, "/proc/self/cgroup")) {
                 while (reader_line(&r, line)) {
                         char *list = strchr(line, ':');

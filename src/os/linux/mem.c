@@ -14,6 +14,10 @@
 #define MADV_GUARD_REMOVE  103
 #endif
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24                 /* from Linux 5.18 on */
+#endif
+
 enum { MAPPINGS_DEFAULT = 65530 };      /* of the kernel, where /proc does not tell */
 
 void *weir__os_map(size_t size)
@@ -198,12 +202,14 @@ bool weir__os_fence_all(void)
         return ok;
 }
 
-void weir__os_forget(void *addr, size_t size)
+bool weir__os_forget(void *addr, size_t size)
 {
-        int keep = weir__os_errno_get();
+        int  keep = weir__os_errno_get();
+        bool done = madvise(addr, size, MADV_DONTNEED) == 0 ||
+                    madvise(addr, size, MADV_DONTNEED_LOCKED) == 0;
 
-        (void)madvise(addr, size, MADV_DONTNEED);
         weir__os_errno_set(keep);
+        return done;
 }
 
 /* The kernel does the copying, so a bad address is an error code and not a fault, and a sanitizer

@@ -2,7 +2,7 @@
 #include "check.h"
 #include "mem/heap.h"
 
-PLAIN_TEST(every_small_size_gets_the_smallest_class_that_holds_it)
+PLAIN_TEST_WITH(every_small_size_gets_the_smallest_class_that_holds_it, .timeout = 60)
 {
         ck_assert(weir__mem_start());
         for (size_t size = 0; size <= SMALL_MAX; size++) {
@@ -48,7 +48,7 @@ PLAIN_TEST(the_span_header_takes_no_room_from_the_objects)
         ck_assert_uint_eq(weir__class[CLASS_128].objects, 64);
 }
 
-PLAIN_TEST(above_one_kibibyte_at_most_an_eighth_is_wasted)
+PLAIN_TEST_WITH(above_one_kibibyte_at_most_an_eighth_is_wasted, .timeout = 60)
 {
         ck_assert(weir__mem_start());
         for (size_t size = FINE_MAX + 1; size <= 4 * SMALL_MAX; size++) {
@@ -64,7 +64,7 @@ PLAIN_TEST(above_one_kibibyte_at_most_an_eighth_is_wasted)
         }
 }
 
-PLAIN_TEST(the_magic_number_divides)
+PLAIN_TEST_WITH(the_magic_number_divides, .timeout = 60)
 {
         for (unsigned i = 1; i < CLASSES; i++) {
                 struct span s = { .start = 0, .magic = weir__class[i].magic };

@@ -5,7 +5,7 @@
 #include "mem/heap.h"
 #include <stdlib.h>
 
-PLAIN_TEST(blocks_keep_their_content_and_their_exact_size)
+PLAIN_TEST_WITH(blocks_keep_their_content_and_their_exact_size, .timeout = 60)
 {
         enum { N = 600, OPS = 40000 };
         struct { unsigned char *p; size_t size; } b[N] = { 0 };
@@ -40,7 +40,7 @@ PLAIN_TEST(fresh_memory_is_poisoned_and_calloc_clears_it)
         }
 }
 
-PLAIN_TEST(realloc_keeps_the_content)
+PLAIN_TEST_WITH(realloc_keeps_the_content, .timeout = 60)
 {
         char *p = weir__malloc(10);
 

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-PLAIN_TEST(blocks_are_aligned_and_do_not_overlap)
+PLAIN_TEST_WITH(blocks_are_aligned_and_do_not_overlap, .timeout = 60)
 {
         enum { BLOCKS = 5000, OPS = 200000 };
         struct { unsigned char *p; size_t size; } b[BLOCKS] = { 0 };
@@ -109,6 +109,62 @@ PLAIN_TEST(a_large_block_grows_and_shrinks_in_place_when_there_is_room)
         ck_assert_ptr_eq(weir__realloc(q, 1 << 20), q);
         weir__mem_check();
         weir__free(q);
+}
+
+/* A buffer that doubles beside other allocations, which keep it from growing in place: when it
+ * moves, its two places must not both be in memory. A database that sorted 200 MiB so held 330. */
+PLAIN_TEST_WITH(a_large_block_that_moves_is_not_in_memory_twice, .timeout = 60)
+{
+        enum { MIB = 1 << 20, FIRST = 8 * MIB, LAST = 256 * MIB };
+        size_t    before = weir__os_resident(), most = 0;
+        uint64_t *p = weir__malloc(FIRST);
+        unsigned  moves = 0;
+
+        memset(p, 1, FIRST);
+        for (size_t size = FIRST; size < LAST; size *= 2) {
+                void     *between[256];
+                uint64_t *q;
+
+                for (int i = 0; i < 256; i++)
+                        between[i] = weir__malloc(MIB);
+                p[0] = p[size / 8 - 1] = p[size / 16] = size;
+                q = weir__realloc(p, size * 2);
+                ck_assert_ptr_nonnull(q);
+                moves += p != q;
+                p = q;
+                most = MAX(most, weir__os_resident() - before - size);
+                ck_assert_uint_eq(p[0], size);
+                ck_assert_uint_eq(p[size / 16], size);
+                ck_assert_uint_eq(p[size / 8 - 1], size);
+                ck_assert_uint_eq(p[1], UINT64_C(0x0101010101010101));
+                memset((char *)p + size, 1, size);
+                for (int i = 0; i < 256; i++)
+                        weir__free(between[i]);
+                weir__mem_check();
+        }
+        ck_assert_uint_ge(moves, 2);
+        if (!WEIR_TSAN && !WEIR_ASAN)                   /* their shadows are resident too */
+                ck_assert_uint_le(most, 16 * MIB);
+        weir__free(p);
+        weir__mem_check();
+}
+
+/* Blocks whose alignment is that of a line share none: two threads that count in neighbours do not
+ * slow each other down (bench malloc, isolate). */
+PLAIN_TEST(blocks_aligned_to_a_line_share_none)
+{
+        enum { N = 200 };
+        char *p[N];
+
+        for (size_t size = 1; size <= 200; size++) {
+                for (int i = 0; i < N; i++) {
+                        p[i] = weir__memalign(64, size);
+                        ck_assert_uint_eq((uintptr_t)p[i] % 64, 0);
+                        ck_assert_uint_eq(weir__malloc_usable_size(p[i]) % 64, 0);
+                }
+                for (int i = 0; i < N; i++)
+                        weir__free(p[i]);
+        }
 }
 
 PLAIN_TEST(alignment_up_to_two_mebibytes_and_beyond)
@@ -272,6 +328,22 @@ static void *churn(void *arg)
         return NULL;
 }
 
+/* Full bins give half of what they hold, over and over. */
+static void *spill(void *arg)
+{
+        enum { N = 4096 };
+        void *p[N];
+
+        (void)arg;
+        while (!load_relaxed(&stop_churning)) {
+                for (int i = 0; i < N; i++)
+                        p[i] = weir__malloc(16);
+                for (int i = 0; i < N; i++)
+                        weir__free(p[i]);
+        }
+        return NULL;
+}
+
 static void allocate_in_handler(void)
 {
         void *p[600];
@@ -282,7 +354,55 @@ static void allocate_in_handler(void)
                 weir__free(p[i]);
 }
 
-PLAIN_TEST(a_child_of_fork_allocates_while_others_did)
+/* In a child, where all threads but this one stand still: no object is in the caches twice, or in a
+ * cache and free. A spill that had moved its pointers down and not its end yet once left some. */
+static void verify_caches(void)
+{
+        for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
+                for (unsigned class = 1; class < CLASSES; class++)
+                        for (void **at = c->bin[class].base; at < c->bin[class].top; at++) {
+                                struct span *s = weir__span_of((uintptr_t)*at);
+                                uint32_t     i;
+
+                                if (!s || s->class != class)
+                                        _exit(8);
+                                i = span_index(s, (uintptr_t)*at);
+                                if (span_free_bits(s)[i / 64] >> (i % 64) & 1)
+                                        _exit(9);
+                                /* Nobody else uses the marks of malloc's spans. */
+                                if (span_mark_bits(s)[i / 64] >> (i % 64) & 1)
+                                        _exit(10);
+                                span_mark_bits(s)[i / 64] |= UINT64_C(1) << (i % 64);
+                        }
+}
+
+PLAIN_TEST_WITH(a_child_of_fork_finds_no_object_in_two_places, .timeout = 60)
+{
+        pthread_t t[2];
+
+        if (WEIR_TSAN)
+                test_skip("TSan does not support fork with threads");
+        for (uintptr_t i = 0; i < 2; i++)
+                pthread_create(&t[i], NULL, spill, NULL);
+        for (int round = 0; round < 300; round++) {
+                pid_t pid = fork();
+                int   status;
+
+                ck_assert_int_ge(pid, 0);
+                if (!pid) {
+                        alarm(20);
+                        verify_caches();
+                        _exit(7);
+                }
+                ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+                ck_assert_int_eq(WEXITSTATUS(status), 7);
+        }
+        store_relaxed(&stop_churning, true);
+        for (int i = 0; i < 2; i++)
+                pthread_join(t[i], NULL);
+}
+
+PLAIN_TEST_WITH(a_child_of_fork_allocates_while_others_did, .timeout = 60)
 {
         pthread_t t[2];
 

@@ -2,7 +2,11 @@
 #include "check.h"
 #include "mem/heap.h"
 #include "os/os.h"
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static ptrdiff_t alloc(size_t n, size_t align)
 {
@@ -10,7 +14,7 @@ static ptrdiff_t alloc(size_t n, size_t align)
         ptrdiff_t page;
 
         weir__mem_lock(&weir__heap_lock);
-        page = weir__page_alloc(n, align, &zero);
+        page = weir__page_alloc(n, align, 0, &zero);
         weir__mem_unlock(&weir__heap_lock);
         return page;
 }
@@ -18,7 +22,7 @@ static ptrdiff_t alloc(size_t n, size_t align)
 static void release(ptrdiff_t page, size_t n)
 {
         weir__mem_lock(&weir__heap_lock);
-        weir__page_free((size_t)page, n);
+        weir__page_free((size_t)page, n, false);
         weir__mem_unlock(&weir__heap_lock);
 }
 
@@ -99,14 +103,14 @@ PLAIN_TEST(fresh_pages_and_returned_ones_read_as_zero)
 
         ck_assert(weir__mem_start());
         weir__mem_lock(&weir__heap_lock);
-        p = weir__page_alloc(600, 1, &zero);
+        p = weir__page_alloc(600, 1, 0, &zero);
         weir__mem_unlock(&weir__heap_lock);
         ck_assert(zero);
         memset(at(p), 1, 600 * PAGE_SIZE);
         release(p, 600);
 
         weir__mem_lock(&weir__heap_lock);
-        ck_assert_int_eq(weir__page_alloc(600, 1, &zero), p);
+        ck_assert_int_eq(weir__page_alloc(600, 1, 0, &zero), p);
         weir__mem_unlock(&weir__heap_lock);
         ck_assert(!zero);                       /* nobody cleared them */
         release(p, 600);
@@ -115,7 +119,7 @@ PLAIN_TEST(fresh_pages_and_returned_ones_read_as_zero)
                 ;
         ck_assert_uint_eq(weir__heap_pages.idle, 0);
         weir__mem_lock(&weir__heap_lock);
-        ck_assert_int_eq(weir__page_alloc(600, 1, &zero), p);
+        ck_assert_int_eq(weir__page_alloc(600, 1, 0, &zero), p);
         weir__mem_unlock(&weir__heap_lock);
         ck_assert(zero);
         for (size_t i = 0; i < 600 * PAGE_SIZE; i += 512)
@@ -142,6 +146,76 @@ PLAIN_TEST(released_memory_leaves_the_process)
         after = weir__os_resident();
         ck_assert_uint_le(after, before + (8 << 20));
         walk();
+}
+
+/* Beyond what is opened the range has no right of access: a wild store there is a fault. */
+PLAIN_TEST(a_store_beyond_what_is_opened_faults)
+{
+        int   status;
+        pid_t pid;
+
+        ck_assert(weir__mem_start());
+        weir__free(weir__malloc(1));
+        pid = fork();
+        if (!pid) {
+                signal(SIGSEGV, SIG_DFL);
+                *(volatile char *)at((ptrdiff_t)weir__heap_pages.grown + 5) = 1;
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
+}
+
+/* What a program has locked the kernel may keep; it must not be taken for fresh then. */
+PLAIN_TEST(locked_memory_is_not_taken_for_zero)
+{
+        enum { BYTES = 16 << 20 };
+        unsigned char *p = memset(weir__malloc(BYTES), 1, BYTES), *q;
+
+        if (mlock(p, BYTES))
+                test_skip("no memory may be locked");
+        weir__free(p);
+        weir_mem_release();
+        q = weir__calloc(1, BYTES);
+        for (int i = 0; i < BYTES; i += 512)
+                ck_assert_uint_eq(q[i], 0);
+        memset(q, 1, BYTES);
+        q = weir__realloc(q, 4 * BYTES);                /* perhaps in steps */
+        for (int i = 0; i < BYTES; i += 512)
+                ck_assert_uint_eq(q[i], 1);
+        weir__free(q);
+        weir__mem_check();
+}
+
+/* A spike must not leave behind what described it: structs of spans and their table. */
+PLAIN_TEST(tables_go_with_the_pages_that_they_describe)
+{
+        enum { N = 262144 };
+        static char *p[N];
+        size_t       before, during, after;
+
+        ck_assert(weir__mem_start());
+        weir__free(memset(weir__malloc(4096), 1, 4096));
+        memset(p, 1, sizeof p);
+        before = weir__os_resident();
+        for (int i = 0; i < N; i++)                     /* 1 GiB, of which nothing is touched */
+                p[i] = weir__malloc(4096);
+        during = weir__os_resident();
+        ck_assert_uint_ge(during, before + (512 << 10));
+        for (int i = 0; i < N; i++)
+                weir__free(p[i]);
+        weir__cache_flush(weir__cache_own);
+        weir_mem_release();
+        after = weir__os_resident();
+        if (!WEIR_TSAN && !WEIR_ASAN)
+                ck_assert_uint_le(after, before + (during - before) / 2);
+        weir__mem_check();
+        for (int i = 0; i < N; i++)                     /* and come again */
+                p[i] = weir__malloc(4096);
+        weir__mem_check();
+        for (int i = 0; i < N; i++)
+                weir__free(p[i]);
+        weir__mem_check();
 }
 
 PLAIN_TEST(huge_pages_go_whole)

@@ -131,6 +131,165 @@ PLAIN_TEST(what_is_allocated_while_marking_is_on_survives)
         weir__mem_check();
 }
 
+PLAIN_TEST(an_object_is_found_by_any_address_in_it)
+{
+        static const int   type;
+        struct mem_object  o;
+        char              *p = weir__mem_alloc(MEM_PLAIN, 100), *manual = weir__malloc(100);
+        char              *large = weir__mem_alloc(MEM_TYPED, 3 << 20);
+
+        for (int i = 0; i < 112; i++) {
+                ck_assert(weir__mem_find(p + i, &o));
+                ck_assert_ptr_eq(o.base, p);
+                ck_assert_uint_eq(o.size, 112);
+                ck_assert_int_eq(o.kind, MEM_PLAIN);
+                ck_assert_ptr_null(o.type);
+        }
+        ck_assert(weir__mem_find(manual + 50, &o));
+        ck_assert_int_eq(o.kind, MEM_MANUAL);
+        ck_assert_ptr_eq(o.base, manual);
+        weir__mem_set_type(large, &type);
+        ck_assert(weir__mem_find(large + (2 << 20), &o));
+        ck_assert_ptr_eq(o.base, large);
+        ck_assert_ptr_eq(o.type, &type);
+        ck_assert_int_eq(o.kind, MEM_TYPED);
+        ck_assert(!weir__mem_find(&o, &o));
+        ck_assert(!weir__mem_find(large + (3 << 20), &o) || o.base != large);
+        weir__mem_sweep();
+        ck_assert(!weir__mem_find(p, &o));
+        ck_assert(!weir__mem_find(large, &o));
+        weir__free(manual);
+}
+
+/* After the cycle has begun each allocation sweeps what it needs, and no more. */
+PLAIN_TEST(a_sweep_goes_as_far_as_allocations_need_it)
+{
+        enum { N = 64 * 100 };
+        static char *p[N];
+        uint64_t     todo;
+        size_t       used;
+
+        weir__mem_sweep();
+        for (int i = 0; i < N; i++)
+                *(p[i] = weir__mem_alloc(MEM_PLAIN, 128)) = 1;
+        for (int i = 0; i < N; i += 2)
+                ck_assert(weir__mem_mark(p[i]));
+        weir__mem_sweep_begin();
+        todo = weir__unswept;
+        used = weir__heap_pages.used;
+        ck_assert_uint_ge(todo, 100);
+        weir__mem_check();
+        for (int i = 0; i < 64; i++) {                  /* two spans of 64, half of them free */
+                char *q = weir__mem_alloc(MEM_PLAIN, 128);
+
+                ck_assert_int_eq(*q, 0);
+                *q = 2;
+                weir__mem_mark(q);
+        }
+        ck_assert_uint_le(todo - weir__unswept, 3);
+        ck_assert_uint_eq(weir__heap_pages.used, used);
+        weir__mem_check();
+        while (weir__mem_sweep_some(7))
+                weir__mem_check();
+        ck_assert_uint_eq(weir__unswept, 0);
+        for (int i = 0; i < N; i += 2)
+                ck_assert_int_eq(*p[i], 1);
+}
+
+PLAIN_TEST(large_objects_are_swept_once_each)
+{
+        char *keep, *fresh;
+
+        weir__mem_sweep();
+        keep = weir__mem_alloc(MEM_NOSCAN, 1 << 20);
+        weir__mem_alloc(MEM_NOSCAN, 1 << 20);
+        ck_assert(weir__mem_mark(keep));
+        weir__mem_sweep_begin();
+        ck_assert_uint_eq(weir__unswept, 2);
+        fresh = weir__mem_alloc(MEM_NOSCAN, 1 << 20);           /* of this cycle: stays */
+        *keep = *fresh = 5;
+        while (weir__mem_sweep_some(1))
+                ;
+        ck_assert_uint_eq(weir__spans_large, 2);
+        ck_assert_int_eq(*keep, 5);
+        ck_assert_int_eq(*fresh, 5);
+        ck_assert_uint_eq(weir__mem_sweep(), 2);
+        ck_assert_uint_eq(weir__spans_large, 0);
+}
+
+static int paces;
+
+static void pace(void)
+{
+        paces++;
+}
+
+PLAIN_TEST(the_pace_is_told_when_so_much_was_allocated)
+{
+        weir__mem_sweep();
+        weir__mem_hooks.pace = pace;
+        weir__mem_trigger = 1 << 20;
+        while (weir__mem_since < 1 << 19)
+                weir__mem_alloc(MEM_PLAIN, 1000);
+        ck_assert_int_eq(paces, 0);
+        while (weir__mem_since < 1 << 20)
+                weir__mem_alloc(MEM_PLAIN, 1000);
+        ck_assert_int_eq(paces, 1);
+        weir__mem_sweep();
+        ck_assert_uint_eq(weir__mem_since, 0);
+}
+
+/* One thread allocates, with marking on, what others mark by whatever address they have: no mark
+ * may be lost, and nothing but an object of that place may be found. */
+enum { SHARED = 4096 };
+static char    *shared[SHARED];
+static uint32_t marking;
+
+static void *mark(void *arg)
+{
+        uint64_t seed = (uintptr_t)arg;
+
+        while (load_relaxed(&marking)) {
+                char             *p = load_acquire(&shared[weir__rand_below(&seed, SHARED)]);
+                struct mem_object o;
+
+                if (!p || !weir__mem_find(p + weir__rand_below(&seed, 64), &o))
+                        continue;
+                if (o.base != p || o.size != 64 || o.kind != MEM_PLAIN)
+                        return p;
+                weir__mem_mark_object(&o);
+                weir__mem_find((char *)weir__heap.base + weir__rand_below(&seed, 64 << 20), &o);
+        }
+        return NULL;
+}
+
+PLAIN_TEST(marks_are_set_beside_threads_that_allocate)
+{
+        pthread_t t[2];
+        uint64_t  seed = 1;
+        void     *bad;
+
+        marking = 1;
+        for (uintptr_t i = 0; i < COUNT(t); i++)
+                pthread_create(&t[i], NULL, mark, (void *)(i + 2));
+        store_relaxed(&weir__run_marks, true);
+        for (int round = 0; round < 20; round++) {
+                for (int i = 0; i < SHARED; i++) {
+                        store_release(&shared[i], weir__mem_alloc(MEM_PLAIN, 64));
+                        weir__free(weir__malloc(weir__rand_below(&seed, 200000)));
+                }
+        }
+        store_relaxed(&weir__run_marks, false);
+        store_relaxed(&marking, 0);
+        for (size_t i = 0; i < COUNT(t); i++) {
+                pthread_join(t[i], &bad);
+                ck_assert_ptr_null(bad);
+        }
+        ck_assert_uint_eq(weir__mem_sweep(), 0);                /* all were marked at birth */
+        ck_assert_uint_eq(weir__mem_sweep(), 20 * SHARED);
+        weir__mem_check();
+}
+
 static void *allocate(void *arg)
 {
         uint64_t seed = (uintptr_t)arg;

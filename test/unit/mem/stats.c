@@ -78,6 +78,54 @@ PLAIN_TEST(the_report_names_the_class_that_strands_most)
         ck_assert_ptr_nonnull(strstr(text, "heap: "));
 }
 
+/* Of what is allocated nearly all comes from the cache, and what does not from the level below. */
+PLAIN_TEST_WITH(each_level_is_asked_by_the_one_above_only_when_it_is_empty, .timeout = 60)
+{
+        enum { N = 1000000 };
+        struct central *c = &weir__central[MEM_MANUAL][CLASS_80];
+        uint32_t        per = weir__class[CLASS_80].objects;
+        static void    *p[N];
+
+        for (int i = 0; i < N; i++)
+                p[i] = weir__malloc(80);
+        ck_assert_uint_le(c->refills, N / 100);         /* a span at a time: 102 objects */
+        ck_assert_uint_le(c->refills, N / per + 60);
+        ck_assert_uint_le(c->grown, N / per + 60);
+        ck_assert_uint_ge(c->grown, N / per);
+        for (int i = 0; i < N; i++)
+                weir__free(p[i]);
+        weir__mem_check();
+}
+
+PLAIN_TEST(the_report_tells_how_full_spans_are)
+{
+        enum { N = 42 * 40 };                   /* objects of 192 bytes, 42 in a span */
+        static void *p[N];
+        static char  text[16384];
+        char        *line;
+        unsigned     size, spans, partial, to[5];
+        unsigned long long objects, used, stranded;
+
+        for (int i = 0; i < N; i++)
+                p[i] = weir__malloc(192);
+        weir__cache_flush(weir__cache_own);
+        for (int i = 0; i < N; i++)             /* a tenth of half of them stays */
+                if (i >= N / 2 && i % 10)
+                        weir__free(p[i]);
+        weir__cache_flush(weir__cache_own);
+        weir__central_drain();
+        report(text, sizeof text);
+        line = strstr(text, "malloc      192");
+        ck_assert_msg(line != NULL, "%s", text);
+        ck_assert_int_eq(sscanf(line, "malloc %u %llu %llu %u %u %llu %u %u %u %u %u", &size,
+                                &objects, &used, &spans, &partial, &stranded, &to[0], &to[1],
+                                &to[2], &to[3], &to[4]), 11);
+        ck_assert_uint_eq(spans, to[0] + to[1] + to[2] + to[3] + to[4]);
+        ck_assert_uint_ge(to[0], 19);
+        ck_assert_uint_ge(to[4], 19);
+        ck_assert_uint_eq(spans, 40);
+}
+
 PLAIN_TEST(release_gives_back_what_is_idle)
 {
         char          *p = weir__malloc(64 << 20);

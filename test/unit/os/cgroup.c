@@ -61,6 +61,27 @@ PLAIN_TEST(v2_max_and_high_are_read)
         ck_assert_uint_eq(m.current, 12345);
 }
 
+PLAIN_TEST(meetings_with_the_limit_are_counted)
+{
+        struct os_memory m;
+
+        begin("0::/a\n", V2);
+        put("/cg/a/memory.events", "low 4\nhigh 20\nmax 3\noom 7\noom_kill 0\n");
+        put("/cg/memory.events", "high 100\nmax 100\n");
+        m = ask();
+        ck_assert_uint_eq(m.events, 23);
+}
+
+PLAIN_TEST(of_v1_the_failures_are_counted)
+{
+        struct os_memory m;
+
+        begin("5:memory:/b\n0::/a\n", V2 V1);
+        put("/cg1/memory/b/memory.failcnt", "12\n");
+        m = ask();
+        ck_assert_uint_eq(m.events, 12);
+}
+
 PLAIN_TEST(the_tightest_of_all_ancestors_counts)
 {
         struct os_memory m;
