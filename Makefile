@@ -4,8 +4,9 @@
 #   make demo                              a web server on goroutines, driven by wrk
 #   make test [SAN=address|thread|undefined] [TEST=regex]
 #   make test-old-kernel                   tests of stacks and panics under Linux 6.1 (user-mode)
-#   make bench [BENCH=name]                weir against Go, in build/bench.tsv, and its malloc
-#                                          against others', in build/bench-malloc.tsv
+#   make bench [BENCH=name]                weir against Go, in build/bench.tsv, its malloc against
+#                                          others', in build/bench-malloc.tsv, its maps against Go's
+#                                          and C++'s, in build/bench-map.tsv; BENCH=data: maps, bytes
 #   make test-real                         real programs on libweir-malloc.so
 #   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
 #   make install [PREFIX=/usr/local] [DESTDIR=]
@@ -66,8 +67,11 @@ bench: all
 ifeq ($(filter-out mem malloc,$(BENCH)),)
 	@tools/bench-malloc
 endif
-ifneq ($(BENCH),malloc)
-	@tools/bench $(BENCH)
+ifeq ($(filter-out data map,$(BENCH)),)
+	@tools/bench-map
+endif
+ifeq ($(filter malloc map,$(BENCH)),)
+	@tools/bench $(if $(filter data,$(BENCH)),bytes,$(BENCH))
 endif
 
 test-real: all

@@ -1,5 +1,6 @@
-/* What bench/map.c measures, of absl::flat_hash_map (absl_*) and std::unordered_map (std_*): the same
- * keys, the same rounds, on glibc's malloc. Not linked with weir. Options: -bench=REGEX -list. */
+/* What bench/map.c measures, of absl::flat_hash_map (absl_*) and std::unordered_map (std_*): the
+ * same keys, the same rounds, on glibc's malloc. Not linked with weir. Options: -bench=REGEX
+ * -list. */
 #include <absl/container/flat_hash_map.h>
 #include <chrono>
 #include <cstdint>

@@ -60,8 +60,8 @@ WEIR_API size_t weir_bytes_count(const void *s, size_t n, uint8_t b);
 /* Whether the n bytes at a are those at b. */
 WEIR_API bool weir_bytes_equal(const void *a, const void *b, size_t n);
 
-/* Returns a negative number, 0 or a positive one as a stands before, with or after b in the order of
- * their first different bytes, a shorter one before what it begins. */
+/* Returns a negative number, 0 or a positive one as a stands before, with or after b in the order
+ * of their first different bytes, a shorter one before what it begins. */
 WEIR_API int weir_bytes_compare(const void *a, size_t na, const void *b, size_t nb);
 
 /* Whether they are equal when the letters A to Z count as a to z; other bytes as they are. */
@@ -122,10 +122,10 @@ static inline bool weir_view_equal(weir_view a, weir_view b)
         return a.len == b.len && weir_bytes_equal(a.ptr, b.ptr, a.len);
 }
 
-/* Takes from the start of *rest what stands before the next separator of m bytes, and the separator.
- * Without one takes all. False: *rest was exhausted, which is after the part behind the last
- * separator, so that n separators make n + 1 parts; *rest then has a NULL ptr. A separator of length
- * 0 takes a character of UTF-8 each time. */
+/* Takes from the start of *rest what stands before the next separator of m bytes, and the
+ * separator. Without one takes all. False: *rest was exhausted, which is after the part behind the
+ * last separator, so that n separators make n + 1 parts; *rest then has a NULL ptr. A separator of
+ * length 0 takes a character of UTF-8 each time. */
 WEIR_API bool weir_bytes_cut(weir_view *rest, const void *separator, size_t m, weir_view *ret);
 
 /* Takes from the start of *rest the next field: bytes without white space (space and \t to \r).
@@ -160,8 +160,8 @@ WEIR_API void weir_builder_add_char(weir_builder *b, uint32_t c);
 /* Makes room for n more bytes. */
 WEIR_API void weir_builder_reserve(weir_builder *b, size_t n);
 
-/* Returns the text with a zero byte behind it, and empties the builder. Stores the length in *ret_len
- * unless that is NULL. */
+/* Returns the text with a zero byte behind it, and empties the builder. Stores the length in
+ * *ret_len unless that is NULL. */
 WEIR_API char *weir_builder_take(weir_builder *b, size_t *ret_len);
 
 WEIR_DECLS_END

@@ -1,4 +1,5 @@
-/* weir/cpu.h: what the processor can do, and how far apart things must be to not disturb each other.
+/* weir/cpu.h: what the processor can do, and how far apart things must be to not disturb each
+ * other.
  *
  * weir looks at the processor once, before main, and chooses by that which code it uses for bytes
  * and maps. `weir cpu` prints the choice. WEIR_DEBUG=cpu.NAME=off takes one feature away (and what
@@ -39,7 +40,7 @@ WEIR_DECLS_BEGIN
 #define weir_padded(T)           weir_padded_to(T, WEIR_CACHE_LINE)
 #define weir_padded_to(T, bytes) struct { __attribute__((aligned(bytes))) __typeof__(T) value; }
 
-/* Whether weir uses a feature of the processor: "avx2", "avx512", "aes", ... (weir cpu lists the
+/* Whether weir uses a feature of the processor: "avx2", "avx512", ... (weir cpu lists the
  * names). False also for names that nobody knows and for what WEIR_DEBUG took away.
  *
  * Parks: no.  From: any thread, signal handler.  Fails: never.  Panics: never. */

@@ -1,20 +1,21 @@
 /* weir/map.h: hash maps.
  *
- * A map is collected memory: it is made, used, and forgotten. A NULL map reads as an empty one. Keys
- * and values are copied into it; what pointers among them point to is the program's affair. Keys of a
- * fixed size are compared byte by byte, so that a struct with padding must be zeroed before its
- * members are set; char * keys are compared as strings; a weir_hasher compares as it likes.
+ * A map is collected memory: it is made, used, and forgotten. A NULL map reads as an empty one.
+ * Keys and values are copied into it; what pointers among them point to is the program's affair.
+ * Keys of a fixed size are compared byte by byte, so that a struct with padding must be zeroed
+ * before its members are set; char * keys are compared as strings; a weir_hasher compares as it
+ * likes.
  *
  * Growing moves some thousand entries at most at a time, so that no insertion waits for a large map
- * to be copied; deleting gives memory back. The order of an iteration is another one each time. While
- * it runs, entries may be put and deleted: each that stays is met once, one that is deleted before it
- * is met is not met, one that is put may be met or not. Maps may be read by several goroutines at a
- * time, or changed by one; a map that sees a second one beside a change panics.
+ * to be copied; deleting gives memory back. The order of an iteration is another one each time.
+ * While it runs, entries may be put and deleted: each that stays is met once, one that is deleted
+ * before it is met is not met, one that is put may be met or not. Maps may be read by several
+ * goroutines at a time, or changed by one; a map that sees a second one beside a change panics.
  *
  * Any program can make any map slow by knowing how it hashes; each map hashes in a way of its own.
  *
- * weir_map_make and the functions after it work for all types by sizes. WEIR_MAP defines the same for
- * one type of keys and one of values, inlined into the program, which is faster for small keys.
+ * weir_map_make and the functions after it work for all types by sizes. WEIR_MAP defines the same
+ * for one type of keys and one of values, inlined into the program, which is faster for small keys.
  *
  * Example (run):
  *
@@ -53,15 +54,15 @@ WEIR_DECLS_BEGIN
 typedef struct weir_map weir_map;
 
 /* How keys are hashed and compared: n bytes at k; equal keys must have equal hashes for each seed.
- * The result of hash is mixed further, so that it need not be good, only different. Neither may park,
- * panic or use the map. */
+ * The result of hash is mixed further, so that it need not be good, only different. Neither may
+ * park, panic or use the map. */
 typedef struct weir_hasher {
         uint64_t (*hash)(const void *k, size_t n, uint64_t seed);
         bool     (*equal)(const void *a, const void *b, size_t n);
 } weir_hasher;
 
 WEIR_API extern const weir_hasher weir_hash_bytes;      /* all bytes of the key */
-WEIR_API extern const weir_hasher weir_hash_cstr;       /* the key is a pointer to a string, or NULL */
+WEIR_API extern const weir_hasher weir_hash_cstr;       /* the key: a pointer to a string, or NULL */
 
 /* Hashes n bytes: for hashers of the program. */
 WEIR_API uint64_t weir_hash(const void *p, size_t n, uint64_t seed);
@@ -73,12 +74,13 @@ enum {
         WEIR_MAP_NOSCAN = 1,    /* they hold none */
 };
 
-/* Makes a map of keys and values of these sizes; val_size 0 makes a set. With hint, there is room for
- * so many entries from the start; a hint beyond memory is ignored. h is not copied.
+/* Makes a map of keys and values of these sizes; val_size 0 makes a set. With hint, there is room
+ * for so many entries from the start; a hint beyond memory is ignored. h is not copied.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: h is NULL, key_size is 0, or an entry is
  * larger than a megabyte. */
-WEIR_API weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size, size_t hint);
+WEIR_API weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size,
+                                size_t hint);
 
 /* The same, as flags say, and WEIR_DEBUG=maptrace=1 tells where. */
 WEIR_API weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size,
@@ -112,16 +114,17 @@ WEIR_API bool weir_map_get(const weir_map *m, const void *key, void *ret_val);
  * that has no value. Good until the map is changed. */
 WEIR_API void *weir_map_at(const weir_map *m, const void *key);
 
-/* Looks for the n keys at keys and stores in ret the addresses that weir_map_at would return. Returns
- * how many are there. In large maps several times as fast as one by one. */
+/* Looks for the n keys at keys and stores in ret the addresses that weir_map_at would return.
+ * Returns how many are there. In large maps several times as fast as one by one. */
 WEIR_API size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **ret);
 
 /* Puts a value; when an equal key is there, keeps that and replaces its value. val NULL: zeroes.
  * Panics also: m is NULL. */
 WEIR_API void weir_map_put(weir_map *m, const void *key, const void *val);
 
-/* Returns the address of the value of the key, which is put with zeroes if it is not there; tells in
- * *ret_fresh, unless NULL, whether it was. Good until the map is changed. Panics also: m is NULL. */
+/* Returns the address of the value of the key, which is put with zeroes if it is not there; tells
+ * in *ret_fresh, unless NULL, whether it was. Good until the map is changed. Panics also: m is
+ * NULL. */
 WEIR_API void *weir_map_slot(weir_map *m, const void *key, bool *ret_fresh);
 
 /* Deletes the key; whether it was there. */
@@ -142,13 +145,14 @@ typedef struct weir_map_iter {
         uint32_t        group_, offset_, bits_, state_;
 } weir_map_iter;
 
-/* Goes on to the next entry and stores key and value, unless these are NULL. False: all were met. */
+/* Goes on to the next entry and stores key and value, unless these are NULL. False: all were
+ * met. */
 WEIR_API bool weir_map_next(weir_map_iter *it, void *ret_key, void *ret_val);
 
 /* ---- what is inside, for the functions that WEIR_MAP makes ---- */
 
-/* A table of groups of 16 slots: 16 control bytes for each, then the slots. A control byte is 7 bits
- * of the hash of what the slot holds, or one of these. */
+/* A table of groups of 16 slots: 16 control bytes for each, then the slots. A control byte is 7
+ * bits of the hash of what the slot holds, or one of these. */
 enum { WEIR_MAP_EMPTY_ = 0x80, WEIR_MAP_DELETED_ = 0xfe, WEIR_MAP_NEVER_ = 0xff };
 
 typedef struct weir_map_ref_ {
@@ -334,9 +338,9 @@ weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, s
                         uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at),
                                                           h[i] & 0x7f);
 
+                        at += bits ? (unsigned)__builtin_ctz(bits) : 0;
                         if (bits)
-                                __builtin_prefetch(r->ctrl + r->mask + 16 +
-                                                   (at + (unsigned)__builtin_ctz(bits)) * slot_size);
+                                __builtin_prefetch(r->ctrl + r->mask + 16 + at * slot_size);
                 }
                 for (size_t i = 0; i < k; i++) {
                         char *slot = (char *)weir_map_find_(m, h[i], keys + (base + i) * key_size,
@@ -388,13 +392,13 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
         typedef K name##_key_;                                                                  \
         typedef char name##_aligned_[__alignof__(struct name##_slot_) <= 16 ? 1 : -1];          \
         typedef V name##_val_;                                                                  \
-        WEIR_UNUSED static uint64_t name##_hash_(const void *key, uint64_t seed)                \
+        WEIR_UNUSED static inline uint64_t name##_hash_(const void *key, uint64_t seed)                \
         {                                                                                       \
                 return weir_map_mix_((uint64_t)hash(*(const name##_key_ *)key, seed), seed);    \
         }                                                                                       \
         WEIR_UNUSED static inline uint64_t name##_hash_of_(const void *key, const weir_map *m)  \
         {                                                                                       \
-                return weir_map_mix_((uint64_t)hash(*(const name##_key_ *)key, m->seed_), m->seed_); \
+                return name##_hash_(key, m->seed_);                                             \
         }                                                                                       \
         WEIR_UNUSED static bool name##_equal_(const void *a, const void *b)                     \
         {                                                                                       \
@@ -494,7 +498,7 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
                                                    name##_val_ *ret_val)                        \
         {                                                                                       \
                 void *s;                                                                        \
-                if (!weir_map_advance_(it, sizeof(struct name##_slot_), &s))                                                    \
+                if (!weir_map_advance_(it, sizeof(struct name##_slot_), &s))                    \
                         return false;                                                           \
                 if (ret_key)                                                                    \
                         *ret_key = ((struct name##_slot_ *)s)->key;                             \

@@ -71,9 +71,9 @@ WEIR_API int weir_run(int (*root)(int argc, char **argv), int argc, char **argv,
  * before.
  *
  * Without this call, WEIR_PROCS and weir_run_options.procs it follows what the system allows, also
- * when that changes: the affinity mask, and the CPU quota of every cgroup above. A lower number takes
- * effect as goroutines come to the scheduler, within some 10 ms. Under WEIR_DEBUG=sched there is one,
- * and this changes nothing.
+ * when that changes: the affinity mask, and the CPU quota of every cgroup above. A lower number
+ * takes effect as goroutines come to the scheduler, within some 10 ms. Under WEIR_DEBUG=sched
+ * there is one, and this changes nothing.
  *
  * Parks: no.  From: goroutine.  Fails: -ENOMEM, changing nothing.  Panics: n above 1024. */
 WEIR_API int weir_procs(int n);

@@ -2,9 +2,9 @@
  *
  * A slice is three words by value: where its elements are, how many there are, and how many fit. It
  * is zero when empty, needs no making and no freeing: the elements are collected memory. Growing
- * gives the elements a fresh place and leaves the old one as it was, so that a pointer to an element
- * stays good but may no longer be the slice's own. Two slices can share elements; a part made by
- * weir_slice_sub owns nothing beyond it: appending to it copies first.
+ * gives the elements a fresh place and leaves the old one as it was, so that a pointer to an
+ * element stays good but may no longer be the slice's own. Two slices can share elements; a part
+ * made by weir_slice_sub owns nothing beyond it: appending to it copies first.
  *
  * Growth doubles up to 256 elements and adds a quarter and 192 beyond, then takes what the size of
  * the memory block has room for. An append thus costs an assignment mostly, and each element is
@@ -49,7 +49,7 @@ WEIR_DECLS_BEGIN
 enum {
         WEIR_SCAN = 0,          /* may hold pointers: scanned */
         WEIR_NOSCAN = 1,        /* holds none */
-        WEIR_GROW_STEPS = 2,    /* double below 1024 elements, then 64 more at a time, not rounded */
+        WEIR_GROW_STEPS = 2,    /* double below 1024, then 64 more at a time; not rounded */
 };
 
 /* WEIR_NOSCAN if x is a number or truth, else WEIR_SCAN. */

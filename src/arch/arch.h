@@ -140,6 +140,9 @@ void weir__arch_detect(void);
 /* What of these features, by the rules of feature.def and the text of WEIR_DEBUG, may be used. */
 uint64_t weir__arch_choose(uint64_t has, const char *debug);
 
+/* The name of a feature, and a sentence on it. */
+const char *weir__arch_feature(enum feature f, const char **ret_what);
+
 /* The processor's answer, for feature.c. */
 uint64_t weir__arch_ask(void);
 
@@ -169,8 +172,8 @@ struct bytes_ops {
         size_t    (*count)(const void *s, size_t n, uint8_t b);
         bool      (*equal)(const void *a, const void *b, size_t n);
         int       (*compare)(const void *a, size_t na, const void *b, size_t nb);
-        /* Where the needle of m bytes, 2 <= m <= n, is; -1: nowhere. May give up at i, having looked
-         * at all before, with -2 - i: when comparing has cost more than looking. */
+        /* Where the needle of m bytes, 2 <= m <= n, is; -1: nowhere. May give up at i, having
+         * looked at all before, with -2 - i: when comparing has cost more than looking. */
         ptrdiff_t (*find)(const void *s, size_t n, const void *needle, size_t m);
         /* The first byte that is in the set. */
         ptrdiff_t (*index_set)(const void *s, size_t n, const struct bytes_set *set);
@@ -187,7 +190,7 @@ struct bytes_ops {
  * needs nothing, is src/data/bytes_plain.c. */
 extern const struct bytes_ops *const weir__arch_bytes[];
 
-/* The best of them that may be used, or NULL. */
+/* The best of them that may be used, or NULL. In choice.c. */
 const struct bytes_ops *weir__arch_bytes_best(void);
 
 #endif

@@ -30,7 +30,8 @@ static inline void part_load(const uint8_t *p, size_t n, uint64_t ret[2])
         } else if (n >= 4) {
                 ret[0] = part_load4(p) | (uint64_t)part_load4(p + n - 4) << (8 * (n - 4));
         } else if (n) {
-                ret[0] = p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
+                ret[0] = p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) |
+                         (uint64_t)p[n - 1] << (8 * (n - 1));
         }
 }
 

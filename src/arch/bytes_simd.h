@@ -5,8 +5,8 @@
  *      CMP             the answer of a comparison, a truth per byte
  *      MASK, LANE      a word with LANE bits for each byte of a CMP, the first lowest, of which
  *                      bits() sets the lowest alone
- *      splat load store load_part      a vector of one byte; from, to memory; of the first n < VSIZE
- *                      bytes, the rest zero. No byte outside of what is asked for is read
+ *      splat load store load_part      a vector of one byte; from, to memory; of the first n <
+ *                      VSIZE bytes, the rest zero. No byte outside of what is asked for is read
  *      eq ne range     compare; range: v[i] - low < width, without sign
  *      both either bits any tally      of CMPs; tally: how many are true
  *      add_where       adds to the bytes where a CMP is true
@@ -19,7 +19,7 @@
  * What    Each loads whole vectors from the first byte on, four at a time where it is long, and one
  *         that ends with the last byte and overlaps what was seen. Less than a vector is one
  *         load_part. No alignment is asked for: a load that crosses lines costs one more cycle.
- * Cost    AVX-512 here: index 0.9 ns at 16 bytes; the table is in docs/design/bytes.md.
+ * Cost    bench/bytes. With AVX-512, index takes 2 ns at 16 bytes and 8 at 1 KiB.
  * Not     Assembly: the compilers do as well on these loops, and know the tables for the unwinder.
  *         Reading beyond the end within a page: no tool that watches memory would agree. */
 #include "arch/arch.h"
@@ -231,9 +231,10 @@ static ptrdiff_t find_bytes(const void *from, size_t n, const void *needle, size
         v0 = splat(f.needle[0]);
         v1 = splat(f.needle[other]);
         if (places < VSIZE) {
-                CMP c = both(eq(load_part(f.s, places), v0), eq(load_part(f.s + other, places), v1));
+                CMP c0 = eq(load_part(f.s, places), v0);
+                CMP c1 = eq(load_part(f.s + other, places), v1);
 
-                return verify(&f, 0, bits(c) & low_bits(places));
+                return verify(&f, 0, bits(both(c0, c1)) & low_bits(places));
         }
         for (; places - i >= 2 * VSIZE; i += 2 * VSIZE) {
                 const uint8_t *p = f.s + i;
@@ -249,9 +250,13 @@ static ptrdiff_t find_bytes(const void *from, size_t n, const void *needle, size
                         return -2 - (ptrdiff_t)(i + 2 * VSIZE);
         }
         for (; i < places; i += VSIZE) {
+                CMP c0, c1;
+
                 if (places - i < VSIZE)
                         i = places - VSIZE;
-                at = verify(&f, i, bits(both(eq(load(f.s + i), v0), eq(load(f.s + i + other), v1))));
+                c0 = eq(load(f.s + i), v0);
+                c1 = eq(load(f.s + i + other), v1);
+                at = verify(&f, i, bits(both(c0, c1)));
                 if (at >= 0)
                         return at;
         }
@@ -379,10 +384,13 @@ static size_t ascii_bytes(const void *from, size_t n)
         size_t         i = 0;
         MASK           m;
 
-        for (; n - i >= 4 * VSIZE; i += 4 * VSIZE)
-                if (any(either(either(high(load(s + i)), high(load(s + i + VSIZE))),
-                               either(high(load(s + i + 2 * VSIZE)), high(load(s + i + 3 * VSIZE))))))
+        for (; n - i >= 4 * VSIZE; i += 4 * VSIZE) {
+                CMP c0 = high(load(s + i)), c1 = high(load(s + i + VSIZE));
+                CMP c2 = high(load(s + i + 2 * VSIZE)), c3 = high(load(s + i + 3 * VSIZE));
+
+                if (any(either(either(c0, c1), either(c2, c3))))
                         break;
+        }
         for (; n - i >= VSIZE; i += VSIZE)
                 if ((m = bits(high(load(s + i)))))
                         return i + first_of(m);

@@ -3,8 +3,8 @@
  * What    The first constructor asks the processor (weir__arch_ask, a file per processor), takes
  *         away what WEIR_DEBUG=cpu.NAME=off names and what cannot be used without it, and makes the
  *         page of the answer read-only.
- * Order   Before every other constructor of weir, so before any thread: plain words, no atomics. The
- *         allocator may have served the loader before; it does not look at features. Until then
+ * Order   Before every other constructor of weir, so before any thread: plain words, no atomics.
+ *         The allocator may have served the loader before; it does not look at features. Until then
  *         all words are 0, and everybody uses the code that needs nothing.
  * Cost    A reader loads a word that no core writes. At start: a dozen of CPUID, which on a virtual
  *         machine are exits of some microseconds each, and one mprotect.
@@ -76,14 +76,6 @@ uint64_t weir__arch_choose(uint64_t has, const char *debug)
         return use;
 }
 
-const struct bytes_ops *weir__arch_bytes_best(void)
-{
-        for (const struct bytes_ops *const *o = weir__arch_bytes; *o; o++)
-                if (((*o)->needs & ~weir__arch_cpu_page.cpu.use) == 0)
-                        return *o;
-        return NULL;
-}
-
 void weir__arch_detect(void)
 {
         static bool done;
@@ -112,19 +104,8 @@ bool weir_cpu_has(const char *feature)
         return false;
 }
 
-void weir_cpu_write(FILE *out)
+const char *weir__arch_feature(enum feature f, const char **ret_what)
 {
-        const struct bytes_ops *best = weir__arch_bytes_best();
-
-        for (unsigned i = 0; i < FEATURES; i++) {
-                uint64_t bit = UINT64_C(1) << i;
-
-                fprintf(out, "%-8s %-8s %s\n", table[i].name,
-                        weir__arch_cpu_page.cpu.use & bit   ? "used"
-                        : weir__arch_cpu_page.cpu.has & bit ? "unused"
-                                                            : "-",
-                        table[i].what);
-        }
-        fprintf(out, "\nbytes: %s\nhash: %s\ncache line: %d bytes\n", best ? best->name : "plain",
-                weir__arch_uses(FEATURE_aes) ? "aes" : "multiply", WEIR_CACHE_LINE);
+        *ret_what = table[f].what;
+        return table[f].name;
 }

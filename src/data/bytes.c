@@ -2,8 +2,8 @@
  *
  * What    A table of function pointers, chosen by a constructor from what src/arch offers. It holds
  *         the plain routines until then: constructors of the program may come first.
- * Cost    A call through the table costs what one through the table of a shared library does, 0.3 ns
- *         more than a direct one.
+ * Cost    A call through the table costs what one through the table of a shared library does, 0.3
+ *         ns more than a direct one.
  * Not     ifunc: see src/arch/feature.c. A test of features in each call: more to predict. */
 #include "data/bytes.h"
 #include "os/os.h"

@@ -1,5 +1,5 @@
-/* The routines on bytes in plain C: what each must answer, in the shortest way to say it. The others
- * are compared with these, and a processor without any of theirs runs on them. */
+/* The routines on bytes in plain C: what each must answer, in the shortest way to say it. The
+ * others are compared with these, and a processor without any of theirs runs on them. */
 #include "data/bytes.h"
 
 static ptrdiff_t index_byte(const void *from, size_t n, uint8_t b)

@@ -1,10 +1,10 @@
 /* A hash of bytes, of the family of wyhash: 64 by 64 bits multiplied to 128, both halves folded.
  *
- * What    Up to 16 bytes are two words that overlap, and one multiplication; more, 16 bytes each, and
- *         from 48 on three at a time, which do not wait for each other. The last 16 bytes close it.
- * Cost    2 ns for 16 bytes, 18 GB/s for long ones.
- * Not     SipHash: three times the time, for a secret that a map need not keep from who can read its
- *         memory; who cannot, cannot choose keys that meet without knowing the seed. */
+ * What    Up to 16 bytes are two words that overlap, and one multiplication; more, 16 bytes each,
+ *         and from 48 on three at a time, which do not wait for each other. The last 16 bytes
+ * close it. Cost    2 ns for 16 bytes, 18 GB/s for long ones.
+ * Not     SipHash: three times the time, for a secret that a map need not keep from who can read
+ *         its memory; who cannot, cannot choose keys that meet without knowing the seed. */
 #include "data/data.h"
 #include <weir/map.h>
 

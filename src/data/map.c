@@ -5,12 +5,12 @@
  *         hash    | depth bits: which table |  ...  | which group first | 7 bits: control byte |
  *         map --> directory of 2^depth refs --> table: control bytes of groups of 16 | slots
  *                    [a] [a] [b] [c]            probing goes from group to group, by 1, 2, 3, ...
- *         A map begins with one table of 8 slots, which doubles up to slots_max_ (some thousand, 160
- *         KiB). A full one of that size is split by the next bit of the hash; when it shares that bit
- *         already with its neighbour in the directory, that doubles. Neighbours that became small
- *         are merged, and the directory halves when no table needs its last bit (map_table.c).
- * States  Of a table: map.h. An iteration reads the table that it is in even after that was replaced
- *         (map_iter.c).
+ *         A map begins with one table of 8 slots, which doubles up to slots_max_ (some thousand,
+ *         160 KiB). A full one of that size is split by the next bit of the hash; when it shares
+ *         that bit already with its neighbour in the directory, that doubles. Neighbours that
+ *         became small are merged, and the directory halves when no table needs its last bit
+ * (map_table.c). States  Of a table: map.h. An iteration reads the table that it is in even after
+ *         that was replaced (map_iter.c).
  * Order   None: a map is changed by one goroutine while no other reads it. writing_ is there to
  *         notice who does it all the same: seen set by whoever begins, or cleared by whoever ends.
  * Cost    A hit takes the directory's line, the group's, the slot's; the first is in the cache. The
@@ -145,7 +145,8 @@ weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size
         return m;
 }
 
-/* The macro of the same name tells file and line; this is for what takes an address, and for C++. */
+/* The macro of the same name tells file and line; this is for what takes an address, and for
+ * C++. */
 #undef weir_map_new
 weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size, size_t hint)
 {
@@ -192,7 +193,8 @@ static inline void copy_value(void *to, const void *from, size_t size)
                 memcpy(to, from, size);
 }
 
-/* The slot of the key, or NULL; everything that depends on the kind of keys is inlined once each. */
+/* The slot of the key, or NULL; everything that depends on the kind of keys is inlined once
+ * each. */
 static inline void *look(const weir_map *m, const void *key)
 {
 #define CALL(kind) return weir_map_find_(m, hash_##kind(key, m), key, equal_##kind, m->slot_size_)

@@ -16,8 +16,8 @@ enum map_mode { MODE_WORD, MODE_HALF, MODE_BYTES, MODE_STRING, MODE_HASHER, MODE
  *
  *   used   by the map that its directory lists it in; only a writer of that map touches it, but for
  *          visited, which an iteration sets
- *   stale  by nobody: it never changes again. Its slots were given back, unless it was visited: then
- *          iterations may still read them, and they are left to the collector
+ *   stale  by nobody: it never changes again. Its slots were given back, unless it was visited:
+ *          then iterations may still read them, and they are left to the collector
  *
  *   used -> stale  when its entries have been copied to others */
 struct weir_map_table_ {

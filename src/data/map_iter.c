@@ -5,15 +5,21 @@
  *         random group on. That it needs no more than the place on the circle makes it stand
  *         splits, merges and changes of the directory: what was met has a hash in the part gone by,
  *         wherever its entry is by then.
- * States  While it is in a table that was replaced meanwhile, it reads on in that one, which does not
- *         change any more, and looks each key up in the map: what is gone is passed over, what has
- *         a new value is met with that. A key that does not equal itself (NaN) cannot be found, nor
- *         deleted but by a clear: it is met as it was.
+ * States  While it is in a table that was replaced meanwhile, it reads on in that one, which does
+ *         not change any more, and looks each key up in the map: what is gone is passed over, what
+ *         has a new value is met with that. A key that does not equal itself (NaN) cannot be
+ *         found, nor deleted but by a clear: it is met as it was.
  * Not     Stopping the tables from moving meanwhile: nobody says when an iteration ends early.
  *         Copying keys: the iteration would need memory. */
 #include "data/map.h"
 
 enum { BEFORE, INSIDE, OVER };
+
+/* How long a table's arc is, less one; the arc begins at a multiple of its length. */
+static inline uint64_t arc(const struct weir_map_table_ *t)
+{
+        return ~UINT64_C(0) >> t->depth;
+}
 
 static inline void open_group(weir_map_iter *it, const struct weir_map_table_ *t)
 {
@@ -23,13 +29,13 @@ static inline void open_group(weir_map_iter *it, const struct weir_map_table_ *t
         it->bits_ = weir_group_full_(weir_group_load_(t->ctrl + first));
 }
 
-/* Goes into the table whose arc holds the hash from, and stays in the arc up to where it began. Where
- * that is not all of the table's arc, an epoch that is over has every entry asked. */
+/* Goes into the table whose arc holds the hash from, and stays in the arc up to where it began.
+ * Where that is not all of the table's arc, an epoch that is over has every entry asked. */
 static void enter(weir_map_iter *it, uint64_t from)
 {
         const weir_map         *m = it->map;
         struct weir_map_table_ *t = m->tables_[map_index(m, from)];
-        uint64_t                rest = t->depth ? ~UINT64_C(0) >> t->depth : ~UINT64_C(0);
+        uint64_t                rest = arc(t);
 
         if (!load_relaxed(&t->visited))
                 store_relaxed(&t->visited, 1);
@@ -76,9 +82,7 @@ bool weir_map_step_(weir_map_iter *it, void **ret_slot)
                 weir_map_check_(m);
                 it->state_ = INSIDE;
                 it->start_ = weir__map_random();
-                it->start_ &= ~(m->tables_[map_index(m, it->start_)]->depth
-                                        ? ~UINT64_C(0) >> m->tables_[map_index(m, it->start_)]->depth
-                                        : ~UINT64_C(0));
+                it->start_ &= ~arc(m->tables_[map_index(m, it->start_)]);
                 enter(it, it->start_);
         }
         weir_map_check_(m);

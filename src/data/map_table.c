@@ -36,14 +36,15 @@ static struct weir_map_table_ *table_new(const weir_map *m, uint32_t slots, uint
 {
         struct weir_map_table_ *t = weir__gc_new(MEM_PLAIN, sizeof *t);
         uint32_t                groups = (slots + GROUP - 1) / GROUP;
+        size_t                  bytes;
 
         t->slots = slots;
         t->mask = groups - 1;
         t->left = capacity(slots);
         t->depth = depth;
         t->clears = m->clears_;
-        t->ctrl = weir__gc_new(m->noscan_ ? MEM_NOSCAN : MEM_PLAIN,
-                                  (size_t)groups * GROUP + (size_t)slots * m->slot_size_);
+        bytes = (size_t)groups * GROUP + (size_t)slots * m->slot_size_;
+        t->ctrl = m->noscan_ ? weir__gc_new_dirty(bytes) : weir__gc_new(MEM_PLAIN, bytes);
         memset(t->ctrl, WEIR_MAP_EMPTY_, (size_t)groups * GROUP);
         if (slots < GROUP)
                 memset(t->ctrl + slots, WEIR_MAP_NEVER_, GROUP - slots);
@@ -141,10 +142,11 @@ move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ 
                 uint32_t bits = weir_group_full_(weir_group_load_(from->ctrl + GROUP * group));
 
                 for (; bits; bits &= bits - 1) {
-                        const char *slot = slots + (GROUP * group + (unsigned)__builtin_ctz(bits)) * size;
-                        uint64_t    h = hash(slot, m);
+                        size_t                  at = GROUP * group + (unsigned)__builtin_ctz(bits);
+                        const char             *slot = slots + at * size;
+                        uint64_t                h = hash(slot, m);
                         struct weir_map_table_ *t = to[h >> bit & 1];
-                        size_t      i = free_slot(t, h);
+                        size_t                  i = free_slot(t, h);
 
                         t->ctrl[i] = h & 0x7f;
                         t->left--;
@@ -156,8 +158,8 @@ move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ 
                 moved(m->noscan_ ? MEM_NOSCAN : MEM_PLAIN, table_slots(to[i]), to[i]->slots * size);
 }
 
-static void move(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ *const to[2],
-                 unsigned bit)
+static void move(weir_map *m, const struct weir_map_table_ *from,
+                 struct weir_map_table_ *const to[2], unsigned bit)
 {
 #define CALL(kind)                                              \
         do {                                                    \
@@ -209,8 +211,10 @@ static void split(weir_map *m, struct weir_map_table_ *t, uint64_t h)
  * the same tables, and then larger tables are better. */
 static bool may_split(const weir_map *m, const struct weir_map_table_ *t)
 {
+        size_t doubled = (size_t)1 << (m->depth_ + 1);
+
         return t->slots == m->slots_max_ &&
-               (t->depth < m->depth_ || (size_t)1 << (m->depth_ + 1) <= 16 * ((size_t)m->ntables_ + 1));
+               (t->depth < m->depth_ || doubled <= 16 * ((size_t)m->ntables_ + 1));
 }
 
 static slowpath void grow(weir_map *m, uint64_t h)
@@ -261,8 +265,8 @@ void *weir_map_add_(weir_map *m, uint64_t h)
         }
 }
 
-/* Makes t smaller, where it is larger than it need be, and merges it with its neighbour, as long as both
- * are nearly empty. Thresholds are so low that an entry is moved by this less than once. */
+/* Makes t smaller, where it is larger than it need be, and merges it with its neighbour, as long
+ * as both are nearly empty. Thresholds are so low that an entry is moved by this less than once. */
 static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
 {
         uint32_t least = t->depth ? m->slots_max_ : SLOTS_FIRST;
@@ -299,7 +303,8 @@ static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
 }
 
 /* Without a division where that is easy. */
-static inline size_t slot_index(const weir_map *m, const struct weir_map_table_ *t, const void *slot)
+static inline size_t slot_index(const weir_map *m, const struct weir_map_table_ *t,
+                                const void *slot)
 {
         size_t offset = (size_t)((const char *)slot - table_slots(t));
 
@@ -340,7 +345,8 @@ void weir__map_presize(weir_map *m, size_t hint)
                 return;
         while (slots < m->slots_max_ && capacity(slots) < hint)
                 slots *= 2;
-        /* Tables are filled unevenly, by about the root of what is in them: room for six of these. */
+        /* Tables are filled unevenly, by about the root of what is in them: room for six of
+         * these. */
         for (size_t root = 1; root * root < each; root++)
                 if ((root + 1) * (root + 1) >= each)
                         full = each > 6 * root ? each - 6 * root : 1;
@@ -395,7 +401,8 @@ bool weir__map_check(const weir_map *m)
                             map_index(m, map_hash(m, slot)) / same != i / same)
                                 return false;
                 }
-                if (live != t->live || t->left > empty || (t->slots > GROUP && t->left + t->slots / 8 < empty))
+                if (live != t->live || t->left > empty ||
+                    (t->slots > GROUP && t->left + t->slots / 8 < empty))
                         return false;
                 tables++;
                 deepest += t->depth == m->depth_;

@@ -4,8 +4,8 @@
  *         fresh block of the collected heap and copies: other slices may share the old one.
  * Cost    The common append is inline: a comparison and two stores. Growth by a quarter copies each
  *         element about four times over the life of a slice that only grows.
- * Not     Extending a large block in place: the contract says that the old block stays as it was, for
- *         those who still hold it with its old length; they would share the tail. */
+ * Not     Extending a large block in place: the contract says that the old block stays as it was,
+ *         for those who still hold it with its old length; they would share the tail. */
 #include "data/data.h"
 #include "base/debug.h"
 #include <weir/go.h>

@@ -40,14 +40,26 @@ extern uint32_t weir__gc_wanted;        /* atomic */
 /* Runs a cycle when it is time for one. From: a goroutine, where it may be stopped. */
 void weir__gc_poll(void);
 
-/* weir__mem_alloc, for objects of the layers above: a cycle may run first. From: any thread. */
-static inline void *weir__gc_new(enum mem_kind kind, size_t size)
+static inline void weir__gc_poll_anywhere(void)
 {
         struct m *m;
 
         if (unlikely(load_relaxed(&weir__gc_wanted)) && (m = self()) && m->p && m->g != &m->g0)
                 weir__gc_poll();
+}
+
+/* weir__mem_alloc, for objects of the layers above: a cycle may run first. From: any thread. */
+static inline void *weir__gc_new(enum mem_kind kind, size_t size)
+{
+        weir__gc_poll_anywhere();
         return weir__mem_alloc(kind, size);
+}
+
+/* The same for an object without pointers that may hold anything. */
+static inline void *weir__gc_new_dirty(size_t size)
+{
+        weir__gc_poll_anywhere();
+        return weir__mem_alloc_dirty(size);
 }
 
 #endif

@@ -292,6 +292,7 @@ void         weir__central_give_span(struct span *s);
 unsigned weir__central_sweep(unsigned kind, unsigned class, unsigned n);
 
 /* The pair of lists that the spans of this cycle are on: 0 or 1. */
+extern uint64_t weir__unswept;         /* atomic: spans that a sweep has not come to */
 extern uint32_t weir__sweep_parity;     /* atomic; changed with the world stopped */
 
 /* Marks one object as free; false: a cache holds the span. Takes lock central. */

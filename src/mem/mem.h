@@ -72,10 +72,13 @@ size_t weir__mem_round(size_t size);
 /* How many bytes from p to the end of its object, free or not; SIZE_MAX: p is not in the heap. */
 size_t weir__mem_room(const void *p);
 
-/* Frees a collected object that nothing points to any more, by the word of the caller; p is its start.
- * One whose span another thread allocates from is left to the next sweep. NULL is fine. From: any
- * thread. */
+/* Frees a collected object that nothing points to any more, by the word of the caller; p is its
+ * start. One whose span another thread allocates from, or any while a sweep is not finished, is
+ * left to the next sweep. NULL is fine. From: any thread. */
 void weir__mem_drop(void *p);
+
+/* An object of MEM_NOSCAN that may hold anything. Never NULL. From: as weir__mem_alloc. */
+void *weir__mem_alloc_dirty(size_t size);
 
 /* What an address leads to. */
 struct mem_object {

@@ -1,8 +1,10 @@
 /* Questions about single objects of the heap, and the end of one whose owner is certain.
  *
- * Not     Freeing an object in a span that another thread's cache holds: that thread alone touches the
- *         bits of free objects, without a lock; the sweep gets it. Packed objects (tiny ones without
- *         pointers): they share a slot. */
+ * Order   While a sweep is not finished nothing is freed here: its counts are of what it found. Whoever
+ *         begins one has stopped those who could be inside.
+ * Not     Freeing an object in a span that another thread's cache holds: that thread alone touches
+ *         the bits of free objects, without a lock; the sweep gets it. Packed objects (tiny ones
+ *         without pointers): they share a slot. */
 #include "mem/heap.h"
 
 size_t weir__mem_round(size_t size)
@@ -52,15 +54,11 @@ void weir__mem_drop(void *p)
         uint32_t     i;
         size_t       size;
 
-        if (!s || s->kind == MEM_MANUAL)
+        if (!s || s->kind == MEM_MANUAL || load_relaxed(&weir__unswept))
                 return;
         if (!s->class) {
                 size = span_bytes(s);
                 check(s->start == (uintptr_t)p);
-                if (load_relaxed(&weir__unswept)) {     /* the sweeper may be at it */
-                        fetch_and_relaxed(span_mark_bits(s), ~UINT64_C(1));
-                        return;
-                }
                 weir__span_release(s);
         } else {
                 i = span_index(s, (uintptr_t)p);

@@ -109,14 +109,14 @@ static noinline void *run_refill(struct cache *c, unsigned kind, unsigned class)
         return p;
 }
 
-static slowpath void *alloc_large(struct cache *c, unsigned kind, size_t size)
+static slowpath void *alloc_large(struct cache *c, unsigned kind, size_t size, bool clear)
 {
         bool         zero;
         struct span *s = size <= PTRDIFF_MAX ? weir__span_new_large(kind, size, 1, &zero) : NULL;
 
         if (!s)
                 exhausted(size);
-        if (!zero)
+        if (clear && !zero)
                 memset((void *)s->start, 0, size);
         if (load_relaxed(&weir__run_marks))
                 fetch_or_relaxed(&span_mark_bits(s)[0], 1);
@@ -158,7 +158,7 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size)
         if (kind == MEM_NOSCAN && size < TINY_BLOCK)
                 return alloc_tiny(c, size);
         if (unlikely(size > SMALL_MAX))
-                return alloc_large(c, kind, size);
+                return alloc_large(c, kind, size, true);
         class = class_of_size(size);
         r = &c->run[kind - 1][class];
         p = r->next;
@@ -193,6 +193,18 @@ void *weir__mem_alloc_typed(uint16_t type, size_t size)
                 r->next = p + r->span->size;
         *r->types++ = type;
         return p;
+}
+
+void *weir__mem_alloc_dirty(size_t size)
+{
+        struct cache *c;
+
+        if (size <= SMALL_MAX)
+                return weir__mem_alloc(MEM_NOSCAN, size);
+        c = weir__cache_get();
+        if (c == &weir__cache_closed)
+                exhausted(size);
+        return alloc_large(c, MEM_NOSCAN, size, false);
 }
 
 void weir__run_flush(struct cache *c)

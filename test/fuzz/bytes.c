@@ -1,5 +1,6 @@
-/* The routines on bytes, all ways, against simple loops. The first byte is the length of the needle,
- * which follows; the rest is the text. */
+/* The routines on bytes, all ways, against simple loops. The first byte is the length of the
+ * needle, which follows; the rest is the text. */
+/* mode: random */
 #include "data/bytes.h"
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
 /* A map driven by bytes, against an array. The first byte chooses the kind of keys and the size of
  * tables; then each operation is two bytes: what to do, and with which of 256 keys. */
+/* mode: random */
 #include "data/map.h"
 #include <stdlib.h>
 

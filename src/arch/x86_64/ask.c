@@ -31,7 +31,6 @@ uint64_t weir__arch_ask(void)
         HAS(avx2, c & bit_AVX && leaf7b & bit_AVX2 && (saved & 0x06) == 0x06);
         HAS(avx512, leaf7b & bit_AVX512F && leaf7b & bit_AVX512BW && leaf7b & bit_AVX512VL &&
                     (saved & 0xe6) == 0xe6);
-        HAS(aes, c & bit_AES);
 #undef HAS
         return has;
 }

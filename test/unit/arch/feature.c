@@ -1,4 +1,5 @@
-/* The features of the processor: against the kernel's list and the compiler's, and their switches. */
+/* The features of the processor: against the kernel's list and the compiler's, and their
+ * switches. */
 #include "check.h"
 #include "arch/arch.h"
 #include <signal.h>
@@ -40,7 +41,6 @@ PLAIN_TEST(features_are_those_that_the_kernel_lists)
         ck_assert_int_eq(!!(has & BIT(avx2)), in_cpuinfo("avx2"));
         ck_assert_int_eq(!!(has & BIT(avx512)), in_cpuinfo("avx512f") && in_cpuinfo("avx512bw") &&
                                                 in_cpuinfo("avx512vl"));
-        ck_assert_int_eq(!!(has & BIT(aes)), in_cpuinfo("aes"));
         ck_assert_int_eq(!!(has & BIT(neon)), 0);
 }
 

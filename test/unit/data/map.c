@@ -1,4 +1,5 @@
-/* Maps against a model: an array that says which keys of a small domain are there with what value. */
+/* Maps against a model: an array that says which keys of a small domain are there with what
+ * value. */
 /* timeout: 240 */
 #include "check.h"
 #include "data/map.h"
