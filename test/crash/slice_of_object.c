@@ -8,9 +8,9 @@ WEIR_MAIN(argc, argv)
 {
         char *p = calloc(1, 100);
 
-        __auto_type fits = weir_slice_of(p + 4, 96);
-        __auto_type text = weir_slice_of(&p, 1);
-        __auto_type s = weir_slice_of(p + 64, 64);
+        __extension__ __auto_type fits = weir_slice_of(p + 4, 96);
+        __extension__ __auto_type text = weir_slice_of(&p, 1);
+        __extension__ __auto_type s = weir_slice_of(p + 64, 64);
 
         return (int)(fits.len + text.len + s.len);
 }

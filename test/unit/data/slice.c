@@ -322,7 +322,7 @@ WEIR_TEST(a_slice_of_foreign_memory_is_checked)
         of(&a);
         ck_assert_ptr_null(a.s.ptr);
         {
-                __auto_type s = weir_slice_of(array, 10);
+                __extension__ __auto_type s = weir_slice_of(array, 10);
 
                 ck_assert_uint_eq(s.cap, 10);
                 ck_assert_ptr_eq(s.ptr, array);
