@@ -5,7 +5,7 @@
  *         place the right part is compared first, forward; a difference there moves on by how far
  *         it came. Then the left part; a difference there moves on by the period.
  * Cost    At most 2n comparisons of bytes and no memory. It runs only on texts in which looking for
- *         two bytes of the needle finds them nearly everywhere (bytes.c), at about 1 GB/s.
+ *         two bytes of the needle finds them nearly everywhere (bytes.c).
  * Not     A table of 256 steps beside it, as memmem has: it speeds up what the vectors do
  * better. */
 #include "data/bytes.h"

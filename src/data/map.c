@@ -14,8 +14,8 @@
  * Order   None: a map is changed by one goroutine while no other reads it. writing_ is there to
  *         notice who does it all the same: seen set by whoever begins, or cleared by whoever ends.
  * Cost    A hit takes the directory's line, the group's, the slot's; the first is in the cache. The
- *         longest insertion is a split: 8192 slots, 36 us measured; the directory of 10^7 entries
- *         has 2048 refs of 16 bytes.
+ *         longest insertion is a split of 8192 slots; the directory of 10^7 entries has 2048 refs
+ *         of 16 bytes.
  *         Load is 7/8 at most. Tables have no header, so that 8192 slots of 16 bytes and their
  *         control bytes are 17 pages of the heap and nothing is left over.
  * Not     One table for all, as absl has: a rehash of 10^7 entries lasts a second. Moving a few
