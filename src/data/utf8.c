@@ -4,7 +4,7 @@
  *         that starts no valid character (a stray continuation, an overlong form, a surrogate, a
  *         character cut short) is a unit of its own everywhere.
  * Not     Validation of all by vectors (tables of nibbles): three times the code for text that is
- *         mostly not ASCII; a decoder does 1 to 2 GB/s there. */
+ *         mostly not ASCII. */
 #include "data/bytes.h"
 
 /* The length of the character at s, of n > 0 bytes, 0 if there is none. */
