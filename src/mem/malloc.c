@@ -27,8 +27,8 @@
 /* Functions in which a thread may be interrupted between reading its cache and writing it. */
 #define FAST __attribute__((section("weir_mem_text"), __noinline__))
 
-extern const char __start_weir_mem_text[] __attribute__((visibility("hidden")));
-extern const char __stop_weir_mem_text[] __attribute__((visibility("hidden")));
+extern const char __start_weir_mem_text[] __attribute__((weak, visibility("hidden")));
+extern const char __stop_weir_mem_text[] __attribute__((weak, visibility("hidden")));
 
 /* Slow paths that this thread is in. */
 static __thread uint32_t busy __attribute__((tls_model("initial-exec")));

@@ -14,17 +14,33 @@ top=$(realpath "$1")
 # Without jump tables, whose jumps the analysis must take for jumps to anywhere.
 flags=(-fno-jump-tables -std=gnu11 -D_GNU_SOURCE -DWEIR_CHECK=0 -fvisibility=hidden -fexceptions -w
         "-I$top/include" "-I$top/src")
-sources=("$top"/src/*/*.c "$top"/src/os/linux/*.c "$top"/src/arch/x86_64/*.[cS])
+sources=("$top"/src/*/*.c "$top"/src/os/linux/*.c)
+for file in "$top"/src/arch/x86_64/*.[cS]; do
+        case $file in
+        */bytes_avx*) ;;                # need a processor of their own; see special()
+        *) sources+=("$file") ;;
+        esac
+done
+
+# What is built for processors that not all are (CMakeLists.txt).
+special() { # CC FLAG...
+        "$@" "${flags[@]}" -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt -c -o avx2.o \
+                "$top/src/arch/x86_64/bytes_avx2.c" &&
+        "$@" "${flags[@]}" -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt -mavx512f -mavx512bw -mavx512vl \
+                -c -o avx512.o "$top/src/arch/x86_64/bytes_avx512.c"
+}
 
 # Both sets of objects that the build makes: position-independent for the shared library, and less so
 # for the static one. What is exported stays in the program whether it is called or not.
 library() { # CC FLAG...
-        "$@" "${flags[@]}" -fPIC -shared -o libweir.so "${sources[@]}" \
+        special "$@" -fPIC &&
+        "$@" "${flags[@]}" -fPIC -shared -o libweir.so "${sources[@]}" avx2.o avx512.o \
                 "-Wl,--version-script=$top/cmake/weir.map" "${extra[@]}"
 }
 
 program() { # CC FLAG...
-        "$@" "${flags[@]}" -fPIE -pie -rdynamic -o program "${sources[@]}" \
+        special "$@" -fPIE &&
+        "$@" "${flags[@]}" -fPIE -pie -rdynamic -o program "${sources[@]}" avx2.o avx512.o \
                 "$top/test/tools/tls/main.c" "${extra[@]}"
 }
 

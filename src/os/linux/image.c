@@ -173,10 +173,18 @@ struct globals {
         void  *arg;
 };
 
+/* A block further away is not part of the thread's own memory. */
+static noinline void add_tls(uintptr_t block, size_t size)
+{
+        uintptr_t tcb = (uintptr_t)__builtin_thread_pointer();
+
+        if (block && block < tcb && tcb - block < 1 << 20 && ntls < COUNT(tls))
+                tls[ntls++] = (struct tls){ tcb - block, size };
+}
+
 static int visit_globals(struct dl_phdr_info *info, size_t size, void *arg)
 {
         struct globals *g = arg;
-        uintptr_t       tcb = (uintptr_t)__builtin_thread_pointer(), block;
 
         if (g->locked)
                 g->locked(g->arg);
@@ -190,10 +198,7 @@ static int visit_globals(struct dl_phdr_info *info, size_t size, void *arg)
                 if (ph->p_type != PT_TLS ||
                     size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(void *))
                         continue;
-                block = (uintptr_t)info->dlpi_tls_data;
-                /* A block further away is not part of the thread's own memory. */
-                if (block && block < tcb && tcb - block < 1 << 20 && ntls < COUNT(tls))
-                        tls[ntls++] = (struct tls){ tcb - block, ph->p_memsz };
+                add_tls((uintptr_t)info->dlpi_tls_data, ph->p_memsz);
         }
         return 0;
 }
