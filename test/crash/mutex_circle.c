@@ -1,4 +1,4 @@
-/* run: WEIR_PROCS=2 */
+/* run: WEIR_PROCS=1 */
 /* A deadlock of mutexes: the report names who holds each, and the circle; a mutex whose owner has
  * ended, and a wait group, say what they still wait for. */
 #include <weir.h>
