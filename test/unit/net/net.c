@@ -835,7 +835,7 @@ WEIR_TEST(closing_a_duplicated_descriptor_wakes_its_reader)
 WEIR_TEST(a_regular_file_stays_the_callers_and_as_it_was)
 {
         char       path[] = "/tmp/weir-unit-XXXXXX";
-        int        fd = mkstemp(path), dir = open("/tmp", O_RDONLY);
+        int        fd = mkstemp(path), dir = open("/tmp", O_RDONLY), none;
         weir_conn *c = UNTOUCHED;
 
         unlink(path);
@@ -843,8 +843,10 @@ WEIR_TEST(a_regular_file_stays_the_callers_and_as_it_was)
         ck_assert_int_eq(weir_fd_open(dir, &c), -EPERM);
         ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
         ck_assert_int_eq(write(fd, "x", 1), 1);
+        none = fcntl(fd, F_DUPFD, 700);         /* a number that no file is opened with meanwhile */
         close(fd);
-        ck_assert_int_eq(weir_fd_open(fd, &c), -EBADF);
+        close(none);
+        ck_assert_int_eq(weir_fd_open(none, &c), -EBADF);
         ck_assert_int_eq(weir_fd_open(-1, &c), -EBADF);
         ck_assert_ptr_eq(c, UNTOUCHED);
 }
