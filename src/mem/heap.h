@@ -108,7 +108,6 @@ struct span {
         uint32_t     version;           /* odd while a struct is filled in anew; atomic */
         struct span *next, *prev;       /* lock: central; of an unused struct: lock: heap */
         size_t       asked;             /* large: bytes requested, for the reports; atomic */
-        const void  *type;              /* typed: the collector's word; atomic */
         struct span *grey_next;         /* its owner's while marking (mark.c) */
         uint16_t    *types;             /* const; typed: what each object is */
         uint32_t     grey;              /* its owner's while marking: it is in the queue */

@@ -84,7 +84,6 @@ void *weir__mem_alloc_dirty(size_t size);
 struct mem_object {
         void         *base;
         size_t        size;             /* of its slot */
-        const void   *type;             /* of its span, see weir__mem_set_type */
         enum mem_kind kind;
         uint32_t      index;            /* of it in the span */
         struct span  *span;
@@ -100,10 +99,6 @@ bool weir__mem_mark_object(const struct mem_object *o);
 
 /* Both: false also for what is no pointer into a used object of a collected kind. */
 bool weir__mem_mark(const void *p);
-
-/* A word for the span that p, of kind MEM_TYPED, lies in; NULL before. For a large object that is a
- * word of its own. */
-void weir__mem_set_type(void *p, const void *type);
 
 /* ---- marking: mark.c ---- */
 

@@ -1,7 +1,7 @@
 /* Memory for the objects that weir hands to programs, from the process's malloc.
  *
  * Objects of weir__mem_new live until the process ends: the contract says that channels are
- * collected, and there is no collector to do it yet. Pools keep closed records for a while before
+ * collected, which they are not yet. Pools keep closed records for a while before
  * they hand them out again, which bounds memory without letting a second close hit a stranger
  * soon. */
 #include "mem/heap.h"

@@ -345,7 +345,6 @@ bool weir__mem_find(const void *p, struct mem_object *ret)
         size = load_relaxed(&s->size);
         objects = load_relaxed(&s->objects);
         ret->kind = load_relaxed(&s->kind);
-        ret->type = load_relaxed(&s->type);
         i = (uint32_t)(((addr - start) * magic) >> 40);
         if (i >= objects || load_relaxed(&span_free_bits(s)[i / 64]) >> (i % 64) & 1)
                 return false;
@@ -372,12 +371,4 @@ bool weir__mem_mark(const void *p)
         struct mem_object o;
 
         return weir__mem_find(p, &o) && o.kind != MEM_MANUAL && weir__mem_mark_object(&o);
-}
-
-void weir__mem_set_type(void *p, const void *type)
-{
-        struct span *s = weir__span_of((uintptr_t)p);
-
-        check(s && s->kind == MEM_TYPED);
-        store_relaxed(&s->type, type);
 }

@@ -181,7 +181,6 @@ static void span_init(struct span *s, size_t page, size_t pages, unsigned kind, 
         store_relaxed(&s->pages, (uint32_t)pages);
         s->class = (uint8_t)class;
         store_relaxed(&s->kind, (uint8_t)kind);
-        store_relaxed(&s->type, NULL);
         store_relaxed(&s->parity, (uint8_t)load_relaxed(&weir__sweep_parity));
         s->listed = s->cached = s->guarded = s->sampled = 0;
         s->loose = class != 0;

@@ -179,9 +179,11 @@ void weir__os_signal_frame(const void *ucontext, struct os_frame *ret);
 /* Calls fn with the number of each thread of the process. Needs no malloc. */
 void weir__os_threads(void (*fn)(int tid, void *arg), void *arg);
 
+/* Whether that is a thread of weir__os_thread_start_quiet, once it runs. */
+bool weir__os_thread_is_quiet(int tid);
+
 struct os_thread_state {
         bool      gone;
-        bool      own;                  /* made by weir__os_thread_start_quiet */
         bool      blocks_signal;
         uintptr_t sp;                   /* in a system call: its stack pointer; else 0 */
 };

@@ -143,9 +143,9 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         sched.started_at = weir__os_now();
         weir__sched_coarse = sched.started_at;
         weir__arch_capture(&main_regs);
-        sched.monitor_sp = main_regs.r[ARCH_SP];
-        sched.monitor_tcb = weir__arch_tcb();
-        sched.monitor_tid = weir__os_thread_id();
+        sched.caller_sp = main_regs.r[ARCH_SP];
+        sched.caller_tcb = weir__arch_tcb();
+        sched.caller_tid = weir__os_thread_id();
         weir__arch_detect();            /* done long ago; but for the linker, which takes it in */
         weir__debug_read();
         weir__order_init();

@@ -62,8 +62,8 @@ struct scheduler {
         struct p *held;                 /* lock: sched: processors that nobody may have meanwhile */
         struct m *all_m;                /* atomic: every thread's record, a list that only grows */
         bool      can_ask;              /* const after start: a handler can tell where it is */
-        int       monitor_tid;          /* const after start */
-        uintptr_t monitor_sp, monitor_tcb; /* the same: its stack above weir_run */
+        int       caller_tid;           /* const after start: the thread that called weir_run */
+        uintptr_t caller_sp, caller_tcb; /* the same: its stack above that */
 
         struct p **procs;               /* const after start; its first nall words are set */
         uint32_t   nprocs;              /* atomic; lock: sched to write: how many may run */

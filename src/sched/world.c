@@ -318,7 +318,7 @@ static bool is_mute(struct foreign *x)
         if (x->mute)
                 return true;
         weir__os_thread_state(x->tid, sched.signal, &s);
-        if (s.gone || s.own) {
+        if (s.gone) {
                 x->mute = true;
         } else if (s.blocks_signal && (s.sp || x->looks >= GIVE_UP)) {
                 x->at = (struct halt){ .sp = s.sp ? s.sp - RED_ZONE : 0, .tcb = 0 };
@@ -334,7 +334,7 @@ static void look_at_thread(int tid, void *arg)
         struct m       *m;
         struct foreign *x;
 
-        if (tid == sched.monitor_tid)
+        if (tid == sched.caller_tid || weir__os_thread_is_quiet(tid))
                 return;
         m = m_of(tid);
         if (m) {
@@ -533,8 +533,8 @@ no_sanitize void weir__world_each(void (*fn)(struct world_range r, void *arg), v
                 if (x->at.tcb)
                         weir__os_tls(x->at.tcb, tls_range, &v);
         }
-        range(&v, sched.monitor_sp, weir__os_stack_end(sched.monitor_sp, sched.monitor_tid,
-                                                       sched.monitor_tcb));
-        weir__os_tls(sched.monitor_tcb, tls_range, &v);
+        range(&v, sched.caller_sp, weir__os_stack_end(sched.caller_sp, sched.caller_tid,
+                                                       sched.caller_tcb));
+        weir__os_tls(sched.caller_tcb, tls_range, &v);
         weir__stack_each(visit_g, &v);
 }

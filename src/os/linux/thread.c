@@ -85,7 +85,15 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
         return -r;
 }
 
-static int quiet[8];                    /* atomic: the threads of weir__os_thread_start_quiet */
+static int quiet[32];                   /* atomic: the threads of weir__os_thread_start_quiet */
+
+bool weir__os_thread_is_quiet(int tid)
+{
+        for (size_t i = 0; i < COUNT(quiet); i++)
+                if (load_relaxed(&quiet[i]) == tid)
+                        return true;
+        return false;
+}
 
 struct quiet_start {
         void (*fn)(void *);
@@ -285,8 +293,6 @@ void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret)
         char *at;
 
         *ret = (struct os_thread_state){ 0 };
-        for (size_t i = 0; i < COUNT(quiet); i++)
-                ret->own |= load_relaxed(&quiet[i]) == tid;
         if (!task_file(tid, "status", buf, sizeof buf)) {
                 ret->gone = true;
                 return;

@@ -133,26 +133,27 @@ PLAIN_TEST(what_is_allocated_while_marking_is_on_survives)
 
 PLAIN_TEST(an_object_is_found_by_any_address_in_it)
 {
-        static const int   type;
         struct mem_object  o;
         char              *p = weir__mem_alloc(MEM_PLAIN, 100), *manual = weir__malloc(100);
-        char              *large = weir__mem_alloc(MEM_TYPED, 3 << 20);
+        char              *large = weir__mem_alloc_typed(7, 3 << 20);
+        char              *small = weir__mem_alloc_typed(8, 40);
 
         for (int i = 0; i < 112; i++) {
                 ck_assert(weir__mem_find(p + i, &o));
                 ck_assert_ptr_eq(o.base, p);
                 ck_assert_uint_eq(o.size, 112);
                 ck_assert_int_eq(o.kind, MEM_PLAIN);
-                ck_assert_ptr_null(o.type);
+                ck_assert_ptr_null(o.span->types);
         }
         ck_assert(weir__mem_find(manual + 50, &o));
         ck_assert_int_eq(o.kind, MEM_MANUAL);
         ck_assert_ptr_eq(o.base, manual);
-        weir__mem_set_type(large, &type);
         ck_assert(weir__mem_find(large + (2 << 20), &o));
         ck_assert_ptr_eq(o.base, large);
-        ck_assert_ptr_eq(o.type, &type);
+        ck_assert_uint_eq(o.span->types[o.index], 7);
         ck_assert_int_eq(o.kind, MEM_TYPED);
+        ck_assert(weir__mem_find(small + 39, &o));
+        ck_assert_uint_eq(o.span->types[o.index], 8);
         ck_assert(!weir__mem_find(&o, &o));
         ck_assert(!weir__mem_find(large + (3 << 20), &o) || o.base != large);
         weir__mem_sweep();
