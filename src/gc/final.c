@@ -33,8 +33,6 @@ static struct lock  lock = LOCK_INIT(finals);
 static struct array table;              /* lock: finals */
 static struct array queue;              /* lock: finals */
 
-static void resize(struct array *a, size_t room, bool hashed);
-
 static size_t place(const struct array *a, uintptr_t obj)
 {
         size_t i = (size_t)(obj * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (a->room - 1);

@@ -51,7 +51,7 @@ enum {
         AGAIN_NS = 50 * 1000,           /* between two looks at who stands */
         ASK_EVERY = 4,                  /* looks between two signals to the same thread */
         GIVE_UP = 40,                   /* looks after which a thread that blocks the signal ... */
-        FOREIGN_FIRST = 256,
+        FOREIGN_MAX = 1 << 20,
 };
 
 /* A thread that the runtime does not know. Entries are made and removed by the stopper; the thread
@@ -64,9 +64,8 @@ struct foreign {
         struct halt at;                 /* before halted; of a mute one: the stopper's */
 };
 
-static struct foreign *foreign;         /* the stopper's, before nforeign */
+static struct foreign *foreign;         /* atomic; const once set, before nforeign */
 static uint32_t nforeign;               /* atomic: entries that handlers may look at */
-static uint32_t foreign_room;           /* the stopper's */
 static struct m *stopper;               /* whoever made world odd */
 static struct halt own;                 /* the stopper's */
 
@@ -176,7 +175,7 @@ static void stand_foreign(const struct os_frame *f, const struct regs *r)
         uint32_t world = load_acquire(&sched.world);
 
         for (uint32_t i = 0, n = load_acquire(&nforeign); i < n && (world & 1); i++) {
-                struct foreign *x = &foreign[i];
+                struct foreign *x = &load_acquire(&foreign)[i];
 
                 if (x->tid != tid || !outside(r))
                         continue;
@@ -282,26 +281,26 @@ static struct foreign *foreign_of(int tid)
         return NULL;
 }
 
-/* An entry for a thread not seen before. False: there is no memory for it. */
-static bool add_foreign(int tid)
+/* An entry for a thread not seen before. The table has room for all that there can be, for handlers
+ * look at it; memory comes as it is touched. */
+static struct foreign *add_foreign(int tid)
 {
-        if (nforeign == foreign_room) {
-                uint32_t        room = foreign_room ? 2 * foreign_room : FOREIGN_FIRST;
-                struct foreign *more = weir__os_map(ALIGN_UP(room * sizeof *more, (size_t)OS_PAGE));
+        struct foreign *x;
 
-                if (!more)
-                        return false;
-                /* Handlers may look at the old one; a thread that stands there has its entry
-                 * copied, and touches it no more. The old table stays mapped. */
-                if (nforeign)
-                        memcpy(more, foreign, nforeign * sizeof *more);
-                store_release(&foreign, more);
-                foreign_room = room;
+        if (!foreign) {
+                struct foreign *table = weir__os_map(FOREIGN_MAX * sizeof *table);
+
+                if (!table)
+                        weir__throw("no address space for a table of threads");
+                store_release(&foreign, table);         /* pairs with the acquire in a handler */
         }
-        memset(&foreign[nforeign], 0, sizeof *foreign);
-        foreign[nforeign].tid = tid;
-        store_release(&nforeign, nforeign + 1);
-        return true;
+        if (nforeign == FOREIGN_MAX)
+                weir__throw("more than %d threads", FOREIGN_MAX);
+        x = &foreign[nforeign];
+        memset(x, 0, sizeof *x);
+        x->tid = tid;
+        store_release(&nforeign, nforeign + 1);         /* the same */
+        return x;
 }
 
 struct others {
@@ -350,9 +349,7 @@ static void look_at_thread(int tid, void *arg)
                 return;
         x = foreign_of(tid);
         if (!x) {
-                if (!add_foreign(tid))
-                        return;
-                x = &foreign[nforeign - 1];
+                (void)add_foreign(tid);
                 o->all = false;
                 (void)weir__os_thread_signal(tid, sched.signal);
                 return;
@@ -378,7 +375,7 @@ noinline void weir__world_stop(void)
         struct regs  r;
         struct others o;
         int64_t      begin = weir__os_now();
-        uint32_t     world, looks = 0, seen;
+        uint32_t     world, looks = 0, seen, clean = 0;
 
         for (;;) {
                 world = load_seq(&sched.world);
@@ -407,8 +404,13 @@ noinline void weir__world_stop(void)
                 o = (struct others){ .ask = looks % ASK_EVERY == 0, .all = true };
                 weir__world_stats.threads = 0;
                 weir__os_threads(look_at_thread, &o);
-                if (o.all)
+                /* Twice: one that stood when it was looked at may have started another just before,
+                 * behind the back of the list. */
+                if (o.all && ++clean == 2)
                         break;
+                if (o.all)
+                        continue;
+                clean = 0;
                 wait_a_little(seen);
         }
         weir__world_stats.stop_ns = weir__os_now() - begin;

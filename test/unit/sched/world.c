@@ -137,6 +137,52 @@ WEIR_TEST_WITH(nobody_runs_while_the_world_is_stopped, .procs = 2)
                 weir_blocking(join, &t[i]);
 }
 
+static uint32_t breeding;                /* atomic: chains that go on */
+
+/* Counts, starts the next one, and ends: there is always one that is just coming or going. */
+static void *breed(void *arg)
+{
+        pthread_t t;
+
+        for (int i = 0; i < 1000; i++)
+                fetch_add_relaxed((uint64_t *)arg, 1);
+        if (load_relaxed(&stop) || pthread_create(&t, NULL, breed, arg)) {
+                fetch_sub_seq(&breeding, 1);
+                return NULL;
+        }
+        pthread_detach(t);
+        return NULL;
+}
+
+WEIR_TEST_WITH(threads_that_come_and_go_are_stopped, .procs = 2, .timeout = 30)
+{
+        need_signals();
+        settle();
+        for (int i = 0; i < 2; i++) {
+                pthread_t t;
+
+                fetch_add_seq(&breeding, 1);
+                ck_assert_int_eq(pthread_create(&t, NULL, breed, &count[i]), 0);
+                pthread_detach(t);
+        }
+        for (int i = 0; i < 100; i++) {
+                uint64_t before = sum();
+                bool     same = true;
+
+                while (sum() == before)
+                        weir_yield();
+                weir__world_stop();
+                before = sum();
+                for (int64_t end = weir__os_now() + 1000000; same && weir__os_now() < end;)
+                        same = sum() == before;
+                weir__world_start();
+                ck_assert(same);
+        }
+        store_seq(&stop, true);
+        while (load_seq(&breeding))
+                weir_yield();
+}
+
 weir_task(stop_often, my, { weir_wg *wg; })
 {
         for (int i = 0; i < 500; i++) {
