@@ -2,8 +2,8 @@
  *
  * What    The monitor compares what each processor has switched and what its thread has used of a
  *         core. No switch and no core used since its last round: the thread is blocked. No switch
- *         for a whole slice: it computes. When others wait for that processor, the monitor asks by a
- *         signal, and the handler, which alone knows where the thread stands, decides:
+ *         for a whole slice: it computes. When others wait for that processor, the monitor asks by
+ *         a signal, and the handler, which alone knows where the thread stands, decides:
  *
  *           in the program's own text, called by nothing but that   stop: it waits in the handler,
  *                                                                   on its thread, its registers in
@@ -17,10 +17,10 @@
  *                                                                   but it is never stopped
  *
  *         Either way the thread gives its processor up and the monitor hands it to another one.
- * Slices  A goroutine that computes is stopped after WEIR_DEBUG=slice where only such goroutines wait.
- *         Where others do, those that compute one after the other share that time, and each gets a
- *         quarter of it at least. (When each had all of it, a queue with four of them kept a timer
- *         waiting for 40 ms.)
+ * Slices  A goroutine that computes is stopped after WEIR_DEBUG=slice where only such goroutines
+ *         wait. Where others do, those that compute one after the other share that time, and each
+ *         gets a quarter of it at least. (When each had all of it, a queue with four of them kept a
+ *         timer waiting for 40 ms.)
  * States  ask: 0 -> ASK_* (monitor, release) -> 0 (handler). given: NULL -> p (handler, release) ->
  *         NULL (by exchange: the monitor, or the thread itself when it needs one before that).
  *         m->lost from the hand-off until weir__sched_regain; m->stopped while in the handler.
@@ -32,9 +32,9 @@
  *         some 10 us, and only for a goroutine that held its processor for a round.
  * Where   The runtime's own text is told from the program's by a section (CMakeLists.txt); a frame
  *         is found by the compiler's tables, as in a dump. The linker's stubs and the
- *         compiler's library are in the program's text, so the runtime calls neither (stubs.sh). A library without tables, a program
- *         linked statically with libc, libweir.a built with -flto: the handler cannot tell, and
- *         leaves the thread alone.
+ *         compiler's library are in the program's text, so the runtime calls neither (stubs.sh). A
+ *         library without tables, a program linked statically with libc, libweir.a built with
+ *         -flto: the handler cannot tell, and leaves the thread alone.
  * Not     The thread's state in /proc: ten times as dear as its CPU clock. Taking the processor
  *         without the thread's knowledge, as Go can: Go's compiler tells it of each system call.
  *         Under the address and thread sanitizers: the one defers signals, the other has its own
