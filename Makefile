@@ -4,9 +4,10 @@
 #   make demo                              a web server on goroutines, driven by wrk
 #   make test [SAN=address|thread|undefined] [TEST=regex]
 #   make test-old-kernel                   tests of stacks and panics under Linux 6.1 (user-mode)
-#   make bench [BENCH=name]                weir against Go, in build/bench.tsv, its malloc against
-#                                          others', in build/bench-malloc.tsv, its maps against Go's
-#                                          and C++'s, in build/bench-map.tsv; BENCH=data: maps, bytes
+#   make bench [BENCH=name]                weir against Go, in build/bench.tsv. BENCH=mem: its malloc
+#                                          against others', in build/bench-malloc.tsv, too; BENCH=data:
+#                                          its maps against Go's and C++'s, in build/bench-map.tsv, and
+#                                          bytes; BENCH=gc: the collector
 #   make test-real                         real programs on libweir-malloc.so
 #   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
 #   make install [PREFIX=/usr/local] [DESTDIR=]
@@ -64,10 +65,10 @@ demo: all
 bench: all
 	@tools/deps bench
 	@cmake --build build --target benches $(jobs)
-ifeq ($(filter-out mem malloc,$(BENCH)),)
+ifneq ($(filter mem malloc,$(BENCH)),)
 	@tools/bench-malloc
 endif
-ifeq ($(filter-out data map,$(BENCH)),)
+ifneq ($(filter data map,$(BENCH)),)
 	@tools/bench-map
 endif
 ifeq ($(filter malloc map,$(BENCH)),)
