@@ -77,12 +77,19 @@ typedef struct weir_type {
  * bytes, overlaps another or lies outside. */
 WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
 
+/* For weir_gc_write alone: whether a collection is under way, and the store while it is. */
+WEIR_API extern uint32_t weir__gc_barrier;
+WEIR_API void weir__gc_write_told(void *slot, const void *value);
+
 /* Stores value in *slot, a pointer field of a collected object. What weir_set calls.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 static inline void weir_gc_write(void *slot, const void *value)
 {
-        __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
+        if (__builtin_expect(__atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED) != 0, 0))
+                weir__gc_write_told(slot, value);
+        else
+                __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
 
 /* Collects now: a whole cycle, finished on return. What died is free afterwards; finalizers of what

@@ -379,14 +379,18 @@ noinline void weir__world_stop(void)
 
         for (;;) {
                 world = load_seq(&sched.world);
-                if (world & 1)
+                if (world & 1 && m)
                         weir__world_stand();
+                else if (world & 1)
+                        weir__os_futex_wait(&sched.world, world, -1);
                 else if (cas_seq(&sched.world, &world, world + 1))
                         break;
         }
         stopper = m;
-        weir__arch_capture(&r);
-        halt_here(&own, &r);
+        if (m) {
+                weir__arch_capture(&r);
+                halt_here(&own, &r);
+        }
         store_release(&nforeign, 0);
         weir__world_stats.unstopped = 0;
         fetch_or_seq(&sched.attention, (uint32_t)ATTENTION_WORLD);
@@ -508,7 +512,7 @@ static bool visit_g(void *head, void *arg)
         return true;
 }
 
-no_sanitize void weir__world_each(void (*fn)(struct world_range r, void *arg), void *arg)
+no_sanitize void weir__world_threads(world_visit_fn *fn, void *arg)
 {
         struct visit v = { fn, arg };
 
@@ -538,5 +542,12 @@ no_sanitize void weir__world_each(void (*fn)(struct world_range r, void *arg), v
         range(&v, sched.caller_sp, weir__os_stack_end(sched.caller_sp, sched.caller_tid,
                                                        sched.caller_tcb));
         weir__os_tls(sched.caller_tcb, tls_range, &v);
+}
+
+void weir__world_each(world_visit_fn *fn, void *arg)
+{
+        struct visit v = { fn, arg };
+
+        weir__world_threads(fn, arg);
         weir__stack_each(visit_g, &v);
 }
