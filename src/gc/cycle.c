@@ -62,6 +62,7 @@ static struct {
         bool     stopped;               /* const once ready: cycles are run with the world stopped */
         uint32_t beside;                /* atomic: a cycle beside the program is marking */
         uint32_t asked;                 /* atomic, futex: raised when one is wanted */
+        uint32_t near;                  /* atomic: memory is at its limit */
         uint64_t tickets;               /* atomic: forced cycles asked for */
         uint64_t served;                /* atomic: of them, those that are done */
         uint64_t begun;                 /* atomic: bytes allocated when the cycle began */
@@ -141,6 +142,7 @@ static void near_limit(void)
 
         if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_since) < least)
                 return;
+        store_relaxed(&gc.near, 1);
         store_relaxed(&weir__mem_trigger, least);
         store_relaxed(&weir__gc_wanted, 1);
 }
@@ -360,6 +362,13 @@ static void collect_stopped(const char *why)
 
 /* ---- beside the program ---- */
 
+/* Who allocates all the time is in the runtime all the time: it is told to look. */
+static void stop(void)
+{
+        store_relaxed(&weir__gc_wanted, 1);
+        weir__world_stop();
+}
+
 /* What was stored, written and run on while the rest was marked, until that is little. */
 static void rounds(struct story *t)
 {
@@ -385,7 +394,7 @@ static void collect_beside(const char *why)
         sweep_all();
         t.begin = weir__os_now();
         prepare(MAX(weir__sched_procs() / 4, 1u));
-        weir__roots_find(weir__world_stop);
+        weir__roots_find(stop);
         t.first_ns = weir__world_stats.stop_ns;
         weir__mem_mark_begin();
         weir__scan_begin();
@@ -406,7 +415,7 @@ static void collect_beside(const char *why)
         rounds(&t);
 
         t.stopping = weir__os_now();
-        weir__roots_find(weir__world_stop);
+        weir__roots_find(stop);
         t.last_ns = weir__world_stats.stop_ns;
         store_relaxed(&gc.beside, 0);
         store_relaxed(&weir__gc_barrier, 0u);
@@ -443,8 +452,9 @@ static void run_beside(void *arg)
                         weir__os_yield();
                 if (tickets != load_relaxed(&gc.served))
                         collect_beside(forced);
-                else if (load_relaxed(&weir__mem_since) >= load_relaxed(&gc.room) ||
-                         load_relaxed(&weir__mem_since) >= early(load_relaxed(&gc.room)))
+                else if (exchange_seq(&gc.near, 0))
+                        collect_beside("limit");
+                else if (load_relaxed(&weir__mem_since) >= early(load_relaxed(&gc.room)))
                         collect_beside("goal");
                 store_release(&gc.served, tickets);
                 store_release(&gc.busy, 0);
@@ -478,6 +488,7 @@ static bool is_due(void)
 
 void weir__gc_poll(void)
 {
+        weir__world_poll();                     /* it may be that which is wanted */
         get_ready();
         if (load_relaxed(&gc.beside))
                 return;                         /* who may wait does */
@@ -492,7 +503,7 @@ void weir__gc_poll(void)
         if (exchange_seq(&gc.busy, 1))
                 return;
         if (is_due())
-                collect_stopped("goal");
+                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : "goal");
         else
                 store_relaxed(&weir__gc_wanted, 0);
         store_release(&gc.busy, 0);
@@ -550,7 +561,7 @@ int weir_gc_percent(int percent)
         before = load_relaxed(&gc.percent);
         if (!gc.foreign || weir__debug.gcforeign)
                 store_relaxed(&gc.percent, percent < 0 ? OFF : percent);
-        if (!load_relaxed(&gc.busy))
+        if (!load_relaxed(&gc.beside))
                 set_trigger();                  /* else the cycle does at its end */
         return before;
 }

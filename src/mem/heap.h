@@ -411,6 +411,7 @@ _Noreturn void weir__mem_abort(const char *fmt, ...)
 /* ---- shade.c ---- */
 
 extern struct lock weir__shades_lock;
+void weir__shades_forked(void);         /* the child has no collector */
 
 /* ---- harden.c ---- */
 

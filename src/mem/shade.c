@@ -145,3 +145,9 @@ size_t weir__mark_shaded_rest(struct marker *m)
                         n += empty(c->shades, m);
         return n;
 }
+
+void weir__shades_forked(void)
+{
+        store_relaxed(&weir__gc_barrier, 0u);
+        store_relaxed(&weir__run_marks, false);
+}
