@@ -54,7 +54,8 @@ enum {
 
 static struct {
         uint32_t busy;                  /* atomic: a cycle is under way */
-        uint32_t ready;                 /* atomic: the environment was read */
+        uint32_t starting;              /* atomic: somebody reads the environment */
+        uint32_t ready;                 /* atomic: it was read */
         int      percent;               /* atomic; negative: off */
         uint64_t cycles;                /* atomic: finished */
         uint64_t live;                  /* atomic: bytes marked in the last one */
@@ -471,14 +472,14 @@ static void ask(void)
 
 static void get_ready(void)
 {
-        if (likely(load_acquire(&gc.ready)))
-                return;
-        while (exchange_seq(&gc.busy, 1))
-                weir__os_yield();
-        if (!load_acquire(&gc.ready))
+        while (unlikely(!load_acquire(&gc.ready))) {
+                if (exchange_seq(&gc.starting, 1)) {
+                        weir__os_yield();       /* nobody stops the world before it is ready */
+                        continue;
+                }
                 read_environment();
-        store_release(&gc.ready, 1);
-        store_release(&gc.busy, 0);
+                store_release(&gc.ready, 1);
+        }
 }
 
 static bool is_due(void)

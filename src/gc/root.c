@@ -95,15 +95,16 @@ size_t weir__roots_mark_touched(struct marker *m, bool stopped)
 
 /* ---- beside the program ---- */
 
-static char copy[COPY] __attribute__((aligned(8)));     /* whoever runs a cycle */
+/* Whoever runs a cycle. Not a variable itself, or what was copied would be a root. */
+static char *copy;
 
 /* The same for memory that may go while it is read. */
 static void mark_copy(struct marker *m, uintptr_t low, uintptr_t high)
 {
         uintptr_t own = (uintptr_t)copy;
 
-        for (low = ALIGN_UP(low, (uintptr_t)8); low < high; low += sizeof copy) {
-                size_t want = MIN((size_t)(high - low), sizeof copy);
+        for (low = ALIGN_UP(low, (uintptr_t)8); low < high; low += COPY) {
+                size_t want = MIN((size_t)(high - low), (size_t)COPY);
                 size_t got = weir__os_peek(copy, (const void *)low, want);
 
                 weir__mark_globals(m, own, own + ALIGN_DOWN(got, (size_t)8));
@@ -114,10 +115,12 @@ static void mark_copy(struct marker *m, uintptr_t low, uintptr_t high)
 
 void weir__roots_mark_beside(struct marker *m)
 {
+        if (!copy)
+                copy = weir__os_map(COPY);
         weir__roots_find(NULL);
-        for (uint32_t i = 0; i < nglobals; i++)
+        for (uint32_t i = 0; copy && i < nglobals; i++)
                 mark_copy(m, globals[i].low, globals[i].high);
-        for (uint32_t i = 0;; i++) {
+        for (uint32_t i = 0; copy; i++) {
                 struct range r = { 0 };
 
                 lock_take(&lock);
