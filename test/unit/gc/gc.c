@@ -139,7 +139,9 @@ WEIR_TEST(globals_and_thread_locals_hold)
 
         STAYS_AND_GOES(global = show(h), global = NULL);
         STAYS_AND_GOES(in_function = show(h), in_function = NULL);
+        weir_thread_lock();                     /* else the drop may be on another */
         STAYS_AND_GOES(local_to_thread = show(h), local_to_thread = NULL);
+        weir_thread_unlock();
 }
 
 WEIR_TEST(blocks_of_malloc_hold)
