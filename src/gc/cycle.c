@@ -22,8 +22,8 @@
  *         time is the marker's.
  * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking is
  *         on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
- * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks: the goroutine
- *         that notices collects with the world stopped from beginning to end, with as many threads
+ * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer that
+ *         takes each look at what the program writes for a race: the goroutine that notices collects with the world stopped from beginning to end, with as many threads
  *         as there are processors. It is what the other is measured against.
  * Locks   None of its own: `busy` is one. Inside of a stop no lock can be held by anybody else, see
  *         sched/world.c.
@@ -164,7 +164,8 @@ static slowpath void read_environment(void)
                                                                            : PERCENT);
         if (gc.foreign && !weir__debug.gcforeign)
                 gc.percent = OFF;
-        gc.stopped = weir__debug.gcstop || weir__debug.harden || weir__debug.sched >= 0 ||
+        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.harden ||
+                     weir__debug.sched >= 0 ||
                      weir__os_thread_start_quiet(run_beside, NULL, 256 << 10) < 0;
         if (!gc.stopped)
                 weir__mem_threads_more(1);

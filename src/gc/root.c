@@ -101,13 +101,16 @@ static char *copy;
 /* The same for memory that may go while it is read. */
 static void mark_copy(struct marker *m, uintptr_t low, uintptr_t high)
 {
-        uintptr_t own = (uintptr_t)copy;
+        uintptr_t own, end, to = (uintptr_t)copy;
 
+        weir__mem_variables(&own, &end);
         for (low = ALIGN_UP(low, (uintptr_t)8); low < high; low += COPY) {
                 size_t want = MIN((size_t)(high - low), (size_t)COPY);
                 size_t got = weir__os_peek(copy, (const void *)low, want);
 
-                weir__mark_globals(m, own, own + ALIGN_DOWN(got, (size_t)8));
+                if (own < low + got && end > low)
+                        memset(copy + (MAX(own, low) - low), 0, MIN(end, low + got) - MAX(own, low));
+                weir__mark_range(m, to, to + ALIGN_DOWN(got, (size_t)8));
                 if (got < want)
                         return;
         }

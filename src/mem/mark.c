@@ -538,15 +538,21 @@ void weir__mark_drain(struct marker *m)
 
 void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high)
 {
-        uintptr_t own = (uintptr_t)&weir__heap;
+        uintptr_t own, end;
 
-        /* It holds the address of the first object there may be. */
+        weir__mem_variables(&own, &end);
         if (own < low || own >= high) {
                 weir__mark_range(m, low, high);
         } else {
                 weir__mark_range(m, low, own);
-                weir__mark_range(m, own + sizeof weir__heap, high);
+                weir__mark_range(m, end, high);
         }
+}
+
+void weir__mem_variables(uintptr_t *low, uintptr_t *high)
+{
+        *low = (uintptr_t)&weir__heap;          /* the address of the first object there may be */
+        *high = *low + sizeof weir__heap;
 }
 
 bool weir__mark_is(const void *p)

@@ -137,6 +137,9 @@ void weir__mark_pointer(struct marker *m, const void *p);
 /* Marks what the object at p, its start, points to; not the object. */
 void weir__mark_inside(struct marker *m, const void *p);
 
+/* The allocator's own, which are no roots. */
+void weir__mem_variables(uintptr_t *low, uintptr_t *high);
+
 /* Ends what is under way for words looked at so far; marks they lead to are set, or sent. */
 void weir__mark_settle(struct marker *m);
 

@@ -43,6 +43,8 @@ static void visit(struct g *g)
 {
         uintptr_t sp = (uintptr_t)load_relaxed(&g->ctx.sp);
 
+        if (!load_relaxed(&g->id))
+                return;                         /* it has ended */
         visit_range((uintptr_t)g, (uintptr_t)(g + 1));
         if (sp >= (uintptr_t)g->stack.low && sp < (uintptr_t)g->stack.high)
                 visit_range(sp, (uintptr_t)g->stack.high);
