@@ -129,6 +129,24 @@ void weir__gc_write_told(void *slot, const void *value)
         __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
 
+static inline no_sanitize void shade_words(const void *p, size_t size)
+{
+        uintptr_t at = ALIGN_UP((uintptr_t)p, sizeof(void *)), end = (uintptr_t)p + size;
+
+        for (; at + sizeof(void *) <= end; at += sizeof(void *))
+                weir__mem_shade(*(void *const volatile *)at);
+}
+
+void weir_gc_move(void *dst, const void *src, size_t size)
+{
+        if (unlikely(load_relaxed(&weir__gc_barrier))) {
+                shade_words(dst, size);
+                shade_words(src, size);
+        }
+        if (size)
+                memmove(dst, src, size);
+}
+
 void weir__gc_write_call(void *slot, const void *value)
 {
         weir_gc_write(slot, value);

@@ -124,7 +124,10 @@ static noinline void put(struct place *p, victim *v)
 {
         switch (p->kind) {
         case TYPED:
-                weir_set(((holder *)~p->hidden)->victim, v);
+                if (p->seed & 1)
+                        weir_set(((holder *)~p->hidden)->victim, v);
+                else
+                        weir_gc_move(&((holder *)~p->hidden)->victim, &v, sizeof(void *));
                 break;
         case PLAIN:
                 ((holder *)~p->hidden)->victim = v;
