@@ -344,18 +344,21 @@ static void scan_span(struct marker *m, struct span *s)
  * its objects when it is half way. */
 static struct span *next_span(struct marker *m)
 {
-        struct span *s = m->first, *done;
+        struct span *s = m->first, *half = m->way[(m->way_at + WAY / 2) % WAY];
+        struct span *done = m->way[m->way_at];
 
         if (s) {
                 m->first = s->grey_next;
                 if (!m->first)
                         m->last = NULL;
                 m->count--;
-                for (int i = 0; m->first && i < 6; i++)
-                        __builtin_prefetch((const char *)m->first + i * CACHE_LINE);
-                fetch_objects(s);
+                for (int i = 0; i < 6; i++)
+                        __builtin_prefetch((const char *)s + i * CACHE_LINE);
+                if (m->first)
+                        __builtin_prefetch(&m->first->grey_next);
         }
-        done = m->way[m->way_at];
+        if (half)
+                fetch_objects(half);
         m->way[m->way_at] = s;
         m->way_at = (m->way_at + 1) % WAY;
         return done;

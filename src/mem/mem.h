@@ -103,7 +103,7 @@ bool weir__mem_mark(const void *p);
 
 /* ---- marking: mark.c ---- */
 
-enum { MARKERS_MAX = 16, MARK_WAY = 4 };
+enum { MARKERS_MAX = 16, MARK_WAY = 16 };
 
 /* One of those that mark at the same time. Zero before weir__mark_begin. */
 struct marker {
