@@ -6,7 +6,11 @@
  * start of an object, into it, or one past its end (past a single object of a declared type: only
  * from a local variable or a register). It must be stored as it is, aligned to 8 bytes.
  *
- * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers.
+ * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers, and each store
+ * to one goes by weir_set, or by weir_gc_move for several at once. Marking runs while the program does;
+ * a store that bypasses them may lose what it stores. WEIR_DEBUG=gccheck=1 ends the program with a
+ * message that names type, field and object when that would happen. Objects that are not declared,
+ * blocks from malloc, variables: there = is right.
  *
  * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
  * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
@@ -71,24 +75,39 @@ typedef struct weir_type {
  * smaller. NULL for t: n bytes of any content, all of which may be pointers. For n of 0 an address
  * that holds nothing.
  *
- * Fails: never; without memory the program ends with a report.  Parks: no; but a collection may
- * run. From: goroutine.
+ * Fails: never; without memory the program ends with a report.  Parks: for some 100 us at a time
+ * while a collection runs and the program allocates faster than it marks; not between
+ * weir_preempt_disable and weir_preempt_enable. From: goroutine.
  * Panics: n objects do not fit into the address space; t has a field that is not aligned to 8
  * bytes, overlaps another or lies outside. */
 WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
+
+/* For weir_gc_write alone: whether a collection is under way, and the store while it is. */
+WEIR_API extern uint32_t weir__gc_barrier;
+WEIR_API void weir__gc_write_told(void *slot, const void *value);
 
 /* Stores value in *slot, a pointer field of a collected object. What weir_set calls.
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 static inline void weir_gc_write(void *slot, const void *value)
 {
-        __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
+        if (__builtin_expect(__atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED) != 0, 0))
+                weir__gc_write_told(slot, value);
+        else
+                __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
 
-/* Collects now: a whole cycle, finished on return. What died is free afterwards; finalizers of what
- * died run on a goroutine of their own, perhaps later.
+/* memmove(dst, src, size), where dst lies in a collected object and what is copied may be pointers:
+ * elements of an array, a struct of a declared type.
  *
- * Stops the world. While another cycle is under way, waits for it and then runs one.
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API void weir_gc_move(void *dst, const void *src, size_t size);
+
+/* Collects now: a whole cycle, finished on return. What died before is free afterwards; finalizers of
+ * what died run on a goroutine of their own, perhaps later.
+ *
+ * Parks until it is done; the program runs meanwhile but for two short stops. While another cycle is
+ * under way, waits for it and then runs one.
  * From: goroutine.  Fails: never.  Panics: never. */
 WEIR_API void weir_gc_run(void);
 

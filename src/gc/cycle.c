@@ -1,18 +1,40 @@
 /* The cycle: when to collect, and the steps of a collection.
  *
- * What    Once as much was allocated as the goal allows, the goroutine that notices stops the
- *         world, marks from the roots with as many threads as there are processors, and starts it
- *         again. What is not marked is then swept while the program runs: by who needs memory of a
- *         size, and by the goroutine that collected.
- * Goal    What was marked in the last cycle and percent of it more, at least 4 MiB.
- * States  weir__gc.busy: 0 -> 1 by exchange, whoever runs a cycle; everybody else goes on, or waits
- *         for the turn (weir_gc_run). phase, for reports: off, mark, sweep.
+ * What    Once as much was allocated as is due, a thread of the collector's own marks what is
+ *         reachable while the program runs, and stops it twice for a moment: at the start, to turn
+ *         the barrier on, and at the end, to look at what it could not know of: what threads hold,
+ *         what was written last. What is not marked is then swept, by who needs memory of a size
+ *         and by the collector.
+ * Why nothing is lost
+ *         At the end each object that can be reached is marked, since
+ *           a typed object that is scanned, or born, points to what is marked or told: weir_set
+ *           tells the marker what it stores (mem/shade.c);
+ *           a plain object, a block of malloc's, that was written since it was scanned is scanned
+ *           again (watch.c), the last time in the stop;
+ *           so are stacks that may have changed (sched/scan.c), and globals and registers always.
+ *         A store by weir_set that found the barrier off and is carried out after the first stop is
+ *         told by nobody: its value is in a register of a thread in that stop, whose stacks and
+ *         registers are marked there.
+ * Goal    What was marked in the last cycle and percent of it more, at least 4 MiB; objects born in
+ *         the cycle do not count, or a goal would grow by what was garbage at once. The cycle begins
+ *         before the goal by what was allocated during the last one, and a half. While it runs the
+ *         program may allocate in proportion to what is marked; who would get ahead sleeps: the
+ *         time is the marker's.
+ * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking is
+ *         on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
+ * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer that
+ *         takes each look at what the program writes for a race: the goroutine that notices collects with the world stopped from beginning to end, with as many threads
+ *         as there are processors. It is what the other is measured against.
  * Locks   None of its own: `busy` is one. Inside of a stop no lock can be held by anybody else, see
  *         sched/world.c.
- * Cost    See docs/design/collector.md. */
+ * Cost    See docs/design/collector.md.
+ * Not     A goroutine that marks: it would wait for its turn among others, and stop them. Helping by
+ *         who allocates (Go's assists): the marks have one owner each; who sleeps leaves its core
+ *         to the marker, which is as good while there are as many threads as cores. */
 #include "gc/gc.h"
 #include "base/debug.h"
 #include "os/os.h"
+#include "sched/sched.h"
 #include <stdlib.h>
 #include <unistd.h>
 #include <weir/go.h>
@@ -20,23 +42,41 @@
 #include <weir/run.h>
 #include <weir/time.h>
 
-enum { HEAP_MIN = 4 << 20, PERCENT = 100, OFF = -1 };
+enum {
+        HEAP_MIN = 4 << 20,
+        PERCENT = 100,
+        OFF = -1,
+        ROUNDS = 8,                     /* of looking at what was written, beside the program */
+        FEW = 128,                      /* pages or stacks that are left to the stop */
+        NAP = 100 * WEIR_MICROSECOND,
+        SLACK = 1 << 20,                /* bytes that may be allocated ahead of the marker */
+};
 
 static struct {
         uint32_t busy;                  /* atomic: a cycle is under way */
-        uint32_t ready;                 /* atomic: the environment was read */
+        uint32_t starting;              /* atomic: somebody reads the environment */
+        uint32_t ready;                 /* atomic: it was read */
         int      percent;               /* atomic; negative: off */
         uint64_t cycles;                /* atomic: finished */
         uint64_t live;                  /* atomic: bytes marked in the last one */
         bool     foreign;               /* const once ready: malloc is another's */
+        bool     stopped;               /* const once ready: cycles are run with the world stopped */
+        uint32_t beside;                /* atomic: a cycle beside the program is marking */
+        uint32_t asked;                 /* atomic, futex: raised when one is wanted */
+        uint32_t near;                  /* atomic: memory is at its limit */
+        uint64_t tickets;               /* atomic: forced cycles asked for */
+        uint64_t served;                /* atomic: of them, those that are done */
+        uint64_t begun;                 /* atomic: bytes allocated when the cycle began */
+        uint64_t room;                  /* atomic: bytes to be allocated from goal to goal */
+        uint64_t during;                /* the collector's: bytes allocated during the last cycle */
+        bool     napped;                /* atomic: somebody had to wait in this cycle */
 } gc;
 
 static struct marker markers[MARKERS_MAX];
 static uint32_t      nthreads = 1;      /* busy: that can mark, the collecting one too */
-static uint32_t      nmarkers;          /* busy: of them in this cycle, a power of two */
+static uint32_t      nmarkers;          /* atomic; busy: of them in this cycle, a power of two */
 static uint32_t      mark_turn;         /* atomic, futex: raised when the helpers are to mark */
 static uint32_t      marking;           /* atomic, futex: helpers that have not finished */
-static int64_t       stopped_at;        /* busy */
 
 uint32_t weir__gc_wanted;
 
@@ -54,6 +94,17 @@ __attribute__((constructor)) static void begin_early(void)
         store_relaxed(&weir__mem_trigger, (uint64_t)HEAP_MIN);
 }
 
+/* Where the next cycle begins: so early that it ends at the goal, but not sooner than after a third of
+ * the way, or the program would be followed by one cycle after the other. */
+static uint64_t early(uint64_t room)
+{
+        uint64_t lead = gc.during + gc.during / 2;
+
+        if (gc.stopped || room == UINT64_MAX)
+                return room;
+        return room - MIN(lead, room - room / 3);
+}
+
 static void set_trigger(void)
 {
         int      percent = load_relaxed(&gc.percent);
@@ -64,8 +115,24 @@ static void set_trigger(void)
                 if (live + room < (uint64_t)HEAP_MIN * (unsigned)percent / 100)
                         room = (uint64_t)HEAP_MIN * (unsigned)percent / 100 - live;
         }
-        store_relaxed(&weir__mem_trigger, room);
+        store_relaxed(&gc.room, room);
+        store_relaxed(&weir__mem_trigger, early(room));
         weir__mem_gc.next = room == UINT64_MAX ? 0 : live + room;
+}
+
+/* How much may be allocated by now, while a cycle runs: in proportion to what is marked of what there
+ * is to mark. */
+static uint64_t allowance(void)
+{
+        uint64_t live = MAX(load_relaxed(&gc.live), (uint64_t)1), done = 0;
+        uint64_t begun = load_relaxed(&gc.begun), room = MAX(load_relaxed(&gc.room), begun);
+
+        if (room == UINT64_MAX)
+                return room;
+        for (uint32_t i = 0; i < load_relaxed(&nmarkers); i++)
+                done += load_relaxed(&markers[i].bytes);
+        done = MIN(done, live);
+        return begun + SLACK + (uint64_t)((double)(room - begun) * (double)done / (double)live);
 }
 
 /* The heap is at the limit of memory: collect before the goal, but not more often than an eighth of
@@ -76,9 +143,12 @@ static void near_limit(void)
 
         if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_since) < least)
                 return;
+        store_relaxed(&gc.near, 1);
         store_relaxed(&weir__mem_trigger, least);
         store_relaxed(&weir__gc_wanted, 1);
 }
+
+static void run_beside(void *arg);
 
 static slowpath void read_environment(void)
 {
@@ -94,6 +164,11 @@ static slowpath void read_environment(void)
                                                                            : PERCENT);
         if (gc.foreign && !weir__debug.gcforeign)
                 gc.percent = OFF;
+        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.harden ||
+                     weir__debug.sched >= 0 ||
+                     weir__os_thread_start_quiet(run_beside, NULL, 256 << 10) < 0;
+        if (!gc.stopped)
+                weir__mem_threads_more(1);
         set_trigger();
         weir__mem_hooks.collect = near_limit;
 }
@@ -122,17 +197,19 @@ static void help(void *arg)
         }
 }
 
-static void start_helpers(void)
+/* For a cycle by at most `most` markers. */
+static void start_helpers(uint32_t most)
 {
-        uint32_t want = MIN((uint32_t)weir_procs(0), (uint32_t)MARKERS_MAX);
+        uint32_t want = MIN(most, (uint32_t)MARKERS_MAX), n = 1;
 
         while (nthreads < want &&
                weir__os_thread_start_quiet(help, &markers[nthreads], 256 << 10) >= 0) {
                 nthreads++;
                 weir__mem_threads_more(1);
         }
-        for (nmarkers = 1; 2 * nmarkers <= MIN(nthreads, want);)
-                nmarkers *= 2;
+        while (2 * n <= MIN(nthreads, want))
+                n *= 2;
+        store_relaxed(&nmarkers, n);
 }
 
 /* ---- the steps ---- */
@@ -143,32 +220,45 @@ static void sweep_all(void)
                 ;
 }
 
-static void stop(void)
+/* By all markers, what is reachable from what is marked. */
+static void drain(void)
 {
-        weir__world_stop();
-        stopped_at = weir__os_now();
-}
-
-static void mark(void)
-{
-        memset(markers, 0, sizeof markers);
         if (!weir__mark_begin(markers, nmarkers))
                 weir__throw("no memory to begin a collection with");
-        store_seq(&marking, nmarkers - 1);
-        fetch_add_seq(&mark_turn, 1);
-        weir__os_futex_wake(&mark_turn, INT32_MAX);
-        weir__roots_mark(&markers[0]);
-        weir__final_mark(&markers[0]);
+        if (nmarkers > 1) {
+                store_seq(&marking, nmarkers - 1);
+                fetch_add_seq(&mark_turn, 1);
+                weir__os_futex_wake(&mark_turn, INT32_MAX);
+        }
         weir__mark_drain(&markers[0]);
-        for (uint32_t left; (left = load_acquire(&marking)) != 0;)
+        for (uint32_t left; nmarkers > 1 && (left = load_acquire(&marking)) != 0;)
                 weir__os_futex_wait(&marking, left, -1);
 }
 
-static void trace(const char *why, uint64_t before, int64_t begin, int64_t marked, int64_t end,
-                  size_t finals)
+/* Before words are marked that another marker may own. */
+static void prepare(uint32_t most)
 {
-        struct out      o = { .fd = STDERR_FILENO };
-        struct marker   all = { 0 };
+        start_helpers(most);
+        memset(markers, 0, sizeof markers);
+        if (!weir__mark_begin(markers, nmarkers))
+                weir__throw("no memory to begin a collection with");
+}
+
+/* What a cycle was like, for the trace. */
+struct story {
+        const char *why;
+        uint64_t    before;             /* bytes at its end, garbage included */
+        uint64_t    born;               /* of them, allocated while it ran */
+        int64_t     begin, running, stopping, marked, end;
+        int64_t     first_ns, last_ns;  /* until all stood */
+        size_t      finals, shaded, stacks, last_stacks, pages, last_pages;
+        uint32_t    rounds;
+};
+
+static void trace(const struct story *t)
+{
+        struct out    o = { .fd = STDERR_FILENO };
+        struct marker all = { 0 };
 
         for (uint32_t i = 0; i < nmarkers; i++) {
                 all.objects += markers[i].objects;
@@ -176,107 +266,304 @@ static void trace(const char *why, uint64_t before, int64_t begin, int64_t marke
                 all.peak = MAX(all.peak, markers[i].peak);
         }
         weir__out_print(&o,
-                        "gc %llu (%s): %llu -> %llu KiB, goal %llu KiB; %llu objects, %llu words; "
-                        "stopped %lld us: %lld to stop, %lld mark, %lld rest; %u markers, %u spans "
-                        "queued at most; %zu finalizers\n",
-                        (unsigned long long)load_relaxed(&gc.cycles) + 1, why,
-                        (unsigned long long)before / 1024,
+                        "gc %llu (%s): %llu -> %llu KiB, goal %llu KiB; %llu objects, %llu words; ",
+                        (unsigned long long)load_relaxed(&gc.cycles) + 1, t->why,
+                        (unsigned long long)t->before / 1024,
                         (unsigned long long)load_relaxed(&gc.live) / 1024,
                         (unsigned long long)weir__mem_gc.next / 1024,
-                        (unsigned long long)all.objects, (unsigned long long)all.words,
-                        (long long)((end - begin) / 1000),
-                        (long long)(weir__world_stats.stop_ns / 1000),
-                        (long long)((marked - stopped_at) / 1000),
-                        (long long)((end - marked) / 1000), nmarkers, all.peak, finals);
+                        (unsigned long long)all.objects, (unsigned long long)all.words);
+        if (t->running)
+                weir__out_print(&o,
+                                "stopped %lld us (%lld to stop), beside %lld us, stopped %lld us "
+                                "(%lld to stop, %lld mark, %lld rest); "
+                                "%llu KiB born%s, %zu shaded, %zu pages + %zu, %zu stacks + %zu, "
+                                "%u rounds; ",
+                                (long long)(t->running - t->begin) / 1000,
+                                (long long)t->first_ns / 1000,
+                                (long long)(t->stopping - t->running) / 1000,
+                                (long long)(t->end - t->stopping) / 1000,
+                                (long long)t->last_ns / 1000,
+                                (long long)(t->marked - t->stopping - t->last_ns) / 1000,
+                                (long long)(t->end - t->marked) / 1000,
+                                (unsigned long long)t->born / 1024, gc.napped ? " (slowed)" : "",
+                                t->shaded, t->pages, t->last_pages, t->stacks, t->last_stacks,
+                                t->rounds);
+        else
+                weir__out_print(&o, "stopped %lld us: %lld to stop, %lld mark, %lld rest; ",
+                                (long long)(t->end - t->begin) / 1000,
+                                (long long)t->last_ns / 1000,
+                                (long long)(t->marked - t->begin - t->last_ns) / 1000,
+                                (long long)(t->end - t->marked) / 1000);
+        weir__out_print(&o, "%u markers, %u spans queued at most; %zu finalizers\n", nmarkers,
+                        all.peak, t->finals);
         weir__out_flush(&o);
 }
 
 static const char forced[] = "forced";
 
-/* busy is the caller's. */
-static void collect(const char *why)
+/* The end of a cycle: all roots are marked. The world is stopped. */
+static void finish(struct story *t)
 {
-        uint64_t before, live = 0;
-        int64_t  begin, marked, end;
-        size_t   finals;
+        uint64_t live = 0;
 
-        start_helpers();
-        sweep_all();                            /* what the last cycle left */
-        begin = weir__os_now();
-        weir__roots_find(stop);
-        before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_since);
-        mark();
+        weir__final_mark(&markers[0]);
+        drain();
         /* What is added now points to what is marked already: one marker for the whole heap. */
         (void)weir__mark_begin(markers, 1);
-        finals = weir__final_queue(&markers[0]);
+        t->finals = weir__final_queue(&markers[0]);
         weir__mark_drain(&markers[0]);
-        marked = weir__os_now();
+        t->marked = weir__os_now();
+        if (unlikely(weir__debug.gccheck))
+                weir__mark_check();
         for (uint32_t i = 0; i < nmarkers; i++)
                 live += markers[i].bytes;
+        t->before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_since);
         store_relaxed(&gc.live, live);
         store_relaxed(&weir__gc_wanted, 0);
-        set_trigger();
         weir__mem_sweep_begin();
+        set_trigger();
         weir__mem_gc.live = live;
-        weir__world_start();
-        end = weir__os_now();
-        weir__mem_gc_paused(end - begin);
-        if (why == forced)
+}
+
+static void told(const struct story *t)
+{
+        if (t->why == forced)
                 fetch_add_relaxed(&weir__mem_gc.forced, 1);
         weir__count(gc_cycles, 1);
-        weir__count(gc_stopped, end - begin);
         if (unlikely(weir__debug.gctrace))
-                trace(why, before, begin, marked, end, finals);
+                trace(t);
         fetch_add_relaxed(&gc.cycles, 1);
         sweep_all();
-        if (finals)
+        if (t->finals)
                 weir__final_run();
 }
 
-static bool begin(void)
+static void paused(int64_t ns)
 {
-        if (unlikely(!load_acquire(&gc.ready))) {
-                if (exchange_seq(&gc.busy, 1))
-                        return false;
-                if (!load_acquire(&gc.ready))
-                        read_environment();
-                store_release(&gc.ready, 1);
+        weir__mem_gc_paused(ns);
+        weir__count(gc_stopped, ns);
+}
+
+/* busy is the caller's. */
+static void collect_stopped(const char *why)
+{
+        struct story t = { .why = why };
+
+        sweep_all();                            /* what the last cycle left */
+        t.begin = weir__os_now();
+        weir__roots_find(weir__world_stop);
+        t.last_ns = weir__world_stats.stop_ns;
+        prepare(weir__sched_procs());
+        weir__roots_mark(&markers[0]);
+        finish(&t);
+        weir__world_start();
+        t.end = weir__os_now();
+        paused(t.end - t.begin);
+        told(&t);
+}
+
+/* ---- beside the program ---- */
+
+/* Who allocates all the time is in the runtime all the time: it is told to look. */
+static void stop(void)
+{
+        store_relaxed(&weir__gc_wanted, 1);
+        weir__world_stop();
+}
+
+/* What was stored, written and run on while the rest was marked, until that is little. */
+static void rounds(struct story *t)
+{
+        for (t->rounds = 0; t->rounds < ROUNDS; t->rounds++) {
+                size_t shaded = weir__mark_shaded(&markers[0]);
+                size_t stacks = weir__roots_mark_touched(&markers[0], false);
+                size_t pages = weir__watch_round(&markers[0]);
+
+                drain();
+                t->shaded += shaded;
+                t->stacks += stacks;
+                t->pages += pages;
+                if (pages < FEW && stacks < FEW)
+                        break;
+        }
+}
+
+/* busy is the caller's, which is the collector's thread. */
+static void collect_beside(const char *why)
+{
+        struct story t = { .why = why };
+
+        sweep_all();
+        t.begin = weir__os_now();
+        prepare(MAX(weir__sched_procs() / 4, 1u));
+        weir__roots_find(stop);
+        t.first_ns = weir__world_stats.stop_ns;
+        weir__mem_mark_begin();
+        weir__scan_begin();
+        store_relaxed(&weir__gc_barrier, 1u);
+        weir__roots_mark_threads(&markers[0]);
+        store_relaxed(&gc.napped, false);
+        store_relaxed(&gc.begun, load_relaxed(&weir__mem_since));
+        store_relaxed(&weir__gc_wanted, 0);
+        store_relaxed(&weir__mem_trigger, allowance());
+        store_relaxed(&gc.beside, 1);
+        weir__world_start();
+        t.running = weir__os_now();
+        paused(t.running - t.begin);
+
+        weir__roots_mark_beside(&markers[0]);
+        weir__watch_begin(&markers[0]);
+        drain();
+        rounds(&t);
+
+        t.stopping = weir__os_now();
+        weir__roots_find(stop);
+        t.last_ns = weir__world_stats.stop_ns;
+        store_relaxed(&gc.beside, 0);
+        store_relaxed(&weir__gc_barrier, 0u);
+        weir__roots_mark_threads(&markers[0]);
+        t.last_stacks = weir__roots_mark_touched(&markers[0], true);
+        weir__roots_mark_last(&markers[0]);
+        t.shaded += weir__mark_shaded_rest(&markers[0]);
+        t.last_pages = weir__watch_end(&markers[0]);
+        t.born = load_relaxed(&weir__mem_since) - load_relaxed(&gc.begun);
+        gc.during = t.born;
+        finish(&t);
+        weir__world_start();
+        t.end = weir__os_now();
+        paused(t.end - t.stopping);
+        told(&t);
+}
+
+static void run_beside(void *arg)
+{
+        uint32_t seen = 0;
+
+        (void)arg;
+        weir__os_thread_name("weir-gc");
+        for (;;) {
+                uint32_t asked = load_acquire(&gc.asked);
+                uint64_t tickets = load_seq(&gc.tickets);
+
+                if (asked == seen && tickets == load_relaxed(&gc.served)) {
+                        weir__os_futex_wait(&gc.asked, asked, -1);
+                        continue;
+                }
+                seen = asked;
+                while (exchange_seq(&gc.busy, 1))
+                        weir__os_yield();
+                if (tickets != load_relaxed(&gc.served))
+                        collect_beside(forced);
+                else if (exchange_seq(&gc.near, 0))
+                        collect_beside("limit");
+                else if (load_relaxed(&weir__mem_since) >= early(load_relaxed(&gc.room)))
+                        collect_beside("goal");
+                store_release(&gc.served, tickets);
                 store_release(&gc.busy, 0);
         }
-        return !exchange_seq(&gc.busy, 1);
+}
+
+static void ask(void)
+{
+        fetch_add_seq(&gc.asked, 1);
+        weir__os_futex_wake(&gc.asked, 1);
+}
+
+/* ---- from goroutines ---- */
+
+static void get_ready(void)
+{
+        while (unlikely(!load_acquire(&gc.ready))) {
+                if (exchange_seq(&gc.starting, 1)) {
+                        weir__os_yield();       /* nobody stops the world before it is ready */
+                        continue;
+                }
+                read_environment();
+                store_release(&gc.ready, 1);
+        }
+}
+
+static bool is_due(void)
+{
+        return load_relaxed(&weir__mem_since) >= load_relaxed(&weir__mem_trigger);
 }
 
 void weir__gc_poll(void)
 {
-        if (!begin())
+        weir__world_poll();                     /* it may be that which is wanted */
+        get_ready();
+        if (load_relaxed(&gc.beside))
+                return;                         /* who may wait does */
+        if (!gc.stopped) {
+                store_relaxed(&weir__gc_wanted, 0);
+                if (is_due()) {
+                        store_relaxed(&weir__mem_trigger, load_relaxed(&gc.room));
+                        ask();
+                }
                 return;
-        if (load_relaxed(&weir__mem_since) >= load_relaxed(&weir__mem_trigger))
-                collect("goal");
+        }
+        if (exchange_seq(&gc.busy, 1))
+                return;
+        if (is_due())
+                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : "goal");
         else
                 store_relaxed(&weir__gc_wanted, 0);
         store_release(&gc.busy, 0);
 }
 
+/* The marker is behind: the caller's time is better spent by it. */
+static void wait_for_marker(void)
+{
+        while (load_relaxed(&gc.beside)) {
+                uint64_t limit = allowance();
+
+                if (load_relaxed(&weir__mem_since) < limit) {
+                        store_relaxed(&weir__mem_trigger, limit);
+                        store_relaxed(&weir__gc_wanted, 0);
+                        return;
+                }
+                store_relaxed(&gc.napped, true);
+                weir_sleep(NAP);
+        }
+}
+
+void weir__gc_poll_and_wait(void)
+{
+        weir__gc_poll();
+        if (load_relaxed(&gc.beside) && !weir__sched_g()->no_preempt)
+                wait_for_marker();
+}
+
 void weir_gc_run(void)
 {
+        uint64_t mine;
+
         (void)weir__sched_need_g("weir_gc_run");
-        while (!begin())
+        get_ready();
+        if (gc.foreign && !weir__debug.gcforeign)
+                return;
+        if (gc.stopped) {
+                while (exchange_seq(&gc.busy, 1))
+                        weir_sleep(20 * WEIR_MICROSECOND);
+                collect_stopped(forced);
+                store_release(&gc.busy, 0);
+                return;
+        }
+        mine = fetch_add_seq(&gc.tickets, 1) + 1;
+        ask();
+        while (load_acquire(&gc.served) < mine)
                 weir_sleep(20 * WEIR_MICROSECOND);
-        if (!gc.foreign || weir__debug.gcforeign)
-                collect(forced);
-        store_release(&gc.busy, 0);
 }
 
 int weir_gc_percent(int percent)
 {
         int before;
 
-        while (!begin())
-                weir__os_yield();
+        get_ready();
         before = load_relaxed(&gc.percent);
         if (!gc.foreign || weir__debug.gcforeign)
                 store_relaxed(&gc.percent, percent < 0 ? OFF : percent);
-        set_trigger();
-        store_release(&gc.busy, 0);
+        if (!load_relaxed(&gc.beside))
+                set_trigger();                  /* else the cycle does at its end */
         return before;
 }

@@ -156,5 +156,5 @@ static void call_all(void *arg)
 
 void weir__final_run(void)
 {
-        weir__sched_spawn(call_all, NULL, 0, 0, "finalizers", NULL, NULL);
+        (void)weir__sched_spawn_outside(call_all, "finalizers");        /* else with the next ones */
 }

@@ -23,14 +23,33 @@ size_t weir__final_queue(struct marker *m);
 /* With the world running: starts a goroutine for what was queued. */
 void weir__final_run(void);
 
-/* ---- root.c; with the world stopped ---- */
-
-/* Marks what the program holds outside of the collected heap. */
-void weir__roots_mark(struct marker *m);
+/* ---- root.c ---- */
 
 /* The globals of all loaded images, found while the loader cannot change them: calls stopped() as
  * soon as it cannot. */
 void weir__roots_find(void (*stopped)(void));
+
+/* With the world stopped: marks what the program holds outside of the collected heap. */
+void weir__roots_mark(struct marker *m);
+
+/* The same in parts: globals, named ranges, objects of the runtime; what threads hold; the stacks of
+ * goroutines that ran since they were read, also beside the program. */
+void   weir__roots_mark_last(struct marker *m);
+void   weir__roots_mark_threads(struct marker *m);
+size_t weir__roots_mark_touched(struct marker *m, bool stopped);
+
+/* Beside the program: all but what threads hold, and malloc's blocks. */
+void weir__roots_mark_beside(struct marker *m);
+
+/* ---- watch.c ---- */
+
+/* Begins to note writes, and marks what malloc's blocks hold. */
+void weir__watch_begin(struct marker *m);
+
+/* Marks what was written since; answers how many pages. The second with the world stopped, for all
+ * that is left. */
+size_t weir__watch_round(struct marker *m);
+size_t weir__watch_end(struct marker *m);
 
 /* ---- cycle.c ---- */
 
@@ -39,6 +58,9 @@ extern uint32_t weir__gc_wanted;        /* atomic */
 
 /* Runs a cycle when it is time for one. From: a goroutine, where it may be stopped. */
 void weir__gc_poll(void);
+
+/* The same for who may be made to wait until a cycle has caught up. */
+void weir__gc_poll_and_wait(void);
 
 static inline void weir__gc_poll_anywhere(void)
 {

@@ -8,13 +8,16 @@
  * Order   The globals are listed with the loader's lock held, and in there the world is stopped: a
  *         library cannot come between. After that the lock is free, and whoever waits for it
  *         stands.
+ * Beside the program
+ *         globals and named ranges are scanned too, so that the stop finds most marked. They may go
+ *         meanwhile, when a library is closed, so they are read through the kernel.
  * Not     Reading /proc/self/maps: it takes a millisecond in a large program, and shows memory of
  *         which nobody knows what it is. */
 #include "gc/gc.h"
 #include "os/os.h"
 #include <errno.h>
 
-enum { GLOBALS = 2048 };
+enum { GLOBALS = 2048, COPY = 64 << 10 };
 
 struct range {
         uintptr_t low, high;
@@ -47,7 +50,7 @@ void weir__roots_find(void (*stopped)(void))
 {
         nglobals = 0;
         when_stopped = stopped;
-        weir__os_globals(locked, add_global, NULL);
+        weir__os_globals(stopped ? locked : NULL, add_global, NULL);
 }
 
 static void mark_range(struct world_range r, void *arg)
@@ -62,13 +65,77 @@ static void mark_object(void *p, size_t size, void *arg)
 
 void weir__roots_mark(struct marker *m)
 {
+        weir__roots_mark_last(m);
+        (void)weir__scan_end(mark_range, m);
+        weir__world_each(mark_range, m);
+        weir__mark_skip_begin();
+        weir__mark_malloc(m, true);
+        weir__mark_skip_end();
+}
+
+void weir__roots_mark_last(struct marker *m)
+{
         for (uint32_t i = 0; i < nglobals; i++)
                 weir__mark_globals(m, globals[i].low, globals[i].high);
         for (uint32_t i = 0; i < nnamed; i++)
                 weir__mark_range(m, named[i].low, named[i].high);
-        weir__world_each(mark_range, m);
-        weir__mark_malloc(m);
         weir__mem_each_foreign(mark_object, m);
+        weir__mark_settle(m);
+}
+
+void weir__roots_mark_threads(struct marker *m)
+{
+        weir__world_threads(mark_range, m);
+}
+
+size_t weir__roots_mark_touched(struct marker *m, bool stopped)
+{
+        return stopped ? weir__scan_end(mark_range, m) : weir__scan_again(mark_range, m);
+}
+
+/* ---- beside the program ---- */
+
+/* Whoever runs a cycle. Not a variable itself, or what was copied would be a root. */
+static char *copy;
+
+/* The same for memory that may go while it is read. */
+static void mark_copy(struct marker *m, uintptr_t low, uintptr_t high)
+{
+        uintptr_t own, end, to = (uintptr_t)copy;
+
+        weir__mem_variables(&own, &end);
+        for (low = ALIGN_UP(low, (uintptr_t)8); low < high; low += COPY) {
+                size_t want = MIN((size_t)(high - low), (size_t)COPY);
+                size_t got = weir__os_peek(copy, (const void *)low, want);
+
+                if (own < low + got && end > low)
+                        memset(copy + (MAX(own, low) - low), 0, MIN(end, low + got) - MAX(own, low));
+                weir__mark_range(m, to, to + ALIGN_DOWN(got, (size_t)8));
+                if (got < want)
+                        return;
+        }
+}
+
+void weir__roots_mark_beside(struct marker *m)
+{
+        if (!copy)
+                copy = weir__os_map(COPY);
+        weir__roots_find(NULL);
+        for (uint32_t i = 0; copy && i < nglobals; i++)
+                mark_copy(m, globals[i].low, globals[i].high);
+        for (uint32_t i = 0; copy; i++) {
+                struct range r = { 0 };
+
+                lock_take(&lock);
+                if (i < nnamed)
+                        r = named[i];
+                lock_drop(&lock);
+                if (!r.high)
+                        break;
+                mark_copy(m, r.low, r.high);
+        }
+        weir__scan_parked(mark_range, m);
+        weir__mark_settle(m);
 }
 
 int weir_gc_root_add(const void *addr, size_t size)

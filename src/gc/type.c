@@ -72,7 +72,7 @@ static void check_type(const weir_type *t)
 /* lock: types is held. */
 static uint16_t add(const weir_type *t)
 {
-        struct mem_type m = { .size = (uint32_t)t->size };
+        struct mem_type m = { .name = t->name, .size = (uint32_t)t->size };
         uint32_t       *at;
 
         for (size_t i = 0; i < t->nptrs; i++)
@@ -116,6 +116,42 @@ uint16_t weir__gc_type(const weir_type *t)
         return look_up(t);
 }
 
+/* ---- the barrier ---- */
+
+/* Under the name of the header's inline function too, for programs that have it declared only. */
+void weir__gc_write_call(void *slot, const void *value) __asm__("weir_gc_write")
+        __attribute__((visibility("default")));
+
+void weir__gc_write_told(void *slot, const void *value)
+{
+        weir__mem_shade(__atomic_load_n((void **)slot, __ATOMIC_RELAXED));
+        weir__mem_shade(value);
+        __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
+}
+
+static inline no_sanitize void shade_words(const void *p, size_t size)
+{
+        uintptr_t at = ALIGN_UP((uintptr_t)p, sizeof(void *)), end = (uintptr_t)p + size;
+
+        for (; at + sizeof(void *) <= end; at += sizeof(void *))
+                weir__mem_shade(*(void *const volatile *)at);
+}
+
+void weir_gc_move(void *dst, const void *src, size_t size)
+{
+        if (unlikely(load_relaxed(&weir__gc_barrier))) {
+                shade_words(dst, size);
+                shade_words(src, size);
+        }
+        if (size)
+                memmove(dst, src, size);
+}
+
+void weir__gc_write_call(void *slot, const void *value)
+{
+        weir_gc_write(slot, value);
+}
+
 /* ---- allocation ---- */
 
 static slowpath _Noreturn void too_large(const weir_type *t, size_t n)
@@ -132,7 +168,7 @@ void *weir_gc_alloc(const weir_type *t, size_t n)
 
         (void)weir__sched_need_g("weir_gc_alloc");
         if (unlikely(load_relaxed(&weir__gc_wanted)))
-                weir__gc_poll();
+                weir__gc_poll_and_wait();
         if (unlikely(!n))
                 return (void *)(uintptr_t)nothing;
         if (!t) {

@@ -165,6 +165,7 @@ static void after_fork_in_child(void)
                         orphans = c;
                 }
         weir__mem_unlock_all();
+        weir__shades_forked();
         weir__scavenge_forked();
 }
 

@@ -278,16 +278,17 @@ enum { SWEEP_MOST = 64 };       /* spans that an allocation sweeps before it tak
 static uint32_t sweep(struct central *c, struct span *s)
 {
         uint64_t *bits = span_free_bits(s), *marks = span_mark_bits(s);
-        uint64_t *scanned = span_scan_bits(s);
+        uint64_t *scanned = span_scan_bits(s), *born = span_born_bits(s);
         uint32_t  before = s->nfree, nfree = 0;
 
         for (unsigned i = 0; i < (s->objects + 63) / 64; i++) {
                 unsigned left = s->objects - i * 64;
                 uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
-                uint64_t free = ~load_relaxed(&marks[i]) & valid;
+                uint64_t free = ~(load_relaxed(&marks[i]) | load_relaxed(&born[i])) & valid;
 
                 store_relaxed(&bits[i], free);
                 store_relaxed(&marks[i], 0);
+                store_relaxed(&born[i], 0);
                 scanned[i] = 0;
                 nfree += popcount(free);
         }

@@ -111,7 +111,7 @@ struct span {
         struct span *grey_next;         /* its owner's while marking (mark.c) */
         uint16_t    *types;             /* const; typed: what each object is */
         uint32_t     grey;              /* its owner's while marking: it is in the queue */
-        uint64_t     bits[];            /* free, mark, scanned (mark.c); then types */
+        uint64_t     bits[];            /* free, mark, scanned (mark.c), born; then types */
 };
 
 enum { SPAN_NONE, SPAN_USED };
@@ -141,6 +141,13 @@ static inline uint64_t *span_scan_bits(struct span *s)
         return s->bits + 2 * s->words;
 }
 
+/* Objects allocated while marking is on: they outlive the cycle unmarked. Written by who allocates
+ * from the span, so that the marks are their marker's alone. */
+static inline uint64_t *span_born_bits(struct span *s)
+{
+        return s->bits + 3 * s->words;
+}
+
 static inline uint32_t span_index(const struct span *s, uintptr_t addr)
 {
         return (uint32_t)(((addr - s->start) * s->magic) >> 40);
@@ -164,8 +171,17 @@ struct heap_map {
         size_t        pages;            /* reserved; 0 before start */
         uint8_t      *class_of;         /* per page: the class of a malloc span, else 0 */
         struct span **spans;            /* per page; stale where the page is free */
+        uint8_t      *watch;            /* per page: WATCH_ bits; atomic */
 } __attribute__((aligned(CACHE_LINE)));
 extern struct heap_map weir__heap;
+
+/* What the collector has to know of a page whose writes it cannot see. What a page of a released
+ * span was stays until it is used anew.
+ *
+ *   WATCH_ON      of a kind without a barrier: malloc's or plain
+ *   WATCH_CLEAN   malloc's, and when it was last scanned no word in it was a pointer to collected
+ *                 memory; the collector's alone, but for a page that is taken into use */
+enum { WATCH_ON = 1, WATCH_CLEAN = 2 };
 
 /* The conservation law of pages: used + idle + leaving + released = grown. */
 struct heap_pages {
@@ -332,6 +348,7 @@ struct cache {
         int64_t       sample;           /* only the owner: bytes to the next sampled allocation */
         struct cache *next;             /* const once in the list of all */
         struct cache *spare;            /* lock: caches; those without a thread */
+        struct shades *shades;          /* only the owner; with the world stopped the collector */
         bool          orphan;           /* lock: caches; without a thread */
 };
 
@@ -390,6 +407,11 @@ bool weir__mem_start(void);
 /* Ends the process because the program broke the rules of malloc; from: any thread. */
 _Noreturn void weir__mem_abort(const char *fmt, ...)
         __attribute__((format(printf, 1, 2), __cold__));
+
+/* ---- shade.c ---- */
+
+extern struct lock weir__shades_lock;
+void weir__shades_forked(void);         /* the child has no collector */
 
 /* ---- harden.c ---- */
 

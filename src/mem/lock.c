@@ -33,6 +33,7 @@ static void each_lock(void (*fn)(uint32_t *word))
         for (unsigned kind = 0; kind < KINDS; kind++)
                 for (unsigned class = 1; class < CLASSES; class++)
                         fn(&weir__central[kind][class].lock.word);
+        fn(&weir__shades_lock.word);
         fn(&weir__heap_lock.word);
         fn(&weir__fixed_lock.word);
 }

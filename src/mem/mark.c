@@ -29,6 +29,12 @@
  *         register that points to the start of an object keeps the one before it too; elsewhere in
  *         memory it does not, for each node of a list would keep its neighbour: of a random graph
  *         28 % of what was dead stayed.
+ * Beside the program
+ *         Markers may run while the program does. What it allocates meanwhile is born, and passed
+ *         over; pointers it stores come by shade.c, or are found when what was written is scanned
+ *         again (rescan.c). No span of a collected kind goes away while marking is on; one of
+ *         malloc's may, and another may be made in its place: what is read of it then is no worse
+ *         than a word that happens to look like a pointer.
  * Cost    See docs/design/collector.md.
  * Not     A stack of objects with a bit for "overflowed, look everywhere": the bit is this queue. A
  *         header word per object: it would break the alignment that C expects of a size. Stealing
@@ -41,7 +47,9 @@ enum {
         OWN_SHIFT = 18,                 /* an owner's piece of the heap */
         BOX = 255,
         BOXES = 8,                      /* from one marker to another */
+        WAY = MARK_WAY,                 /* spans fetched before they are scanned */
         AHEAD = 8,                      /* pointers looked up before they are marked */
+        SEQUEL = 1024,                  /* bytes: of what is scanned next much lies behind */
 };
 
 static struct mem_type *types;          /* by number; const once set */
@@ -100,11 +108,11 @@ static inline void mark_object(struct marker *m, struct span *s, uint32_t i)
 {
         uint64_t *marks = span_mark_bits(s) + i / 64, bit = UINT64_C(1) << (i % 64);
 
-        if (*marks & bit)
+        if ((*marks | load_relaxed(&span_born_bits(s)[i / 64])) & bit)
                 return;
-        *marks |= bit;
+        store_relaxed(marks, *marks | bit);     /* who stores pointers reads it (shade.c) */
         m->objects++;
-        m->bytes += s->size;
+        store_relaxed(&m->bytes, m->bytes + s->size);
         if (s->kind != MEM_NOSCAN && !s->grey)
                 push(m, s);
 }
@@ -150,8 +158,9 @@ static inline void mark_at(struct marker *m, struct span *s, uintptr_t word)
 {
         uint32_t i = index_of(s, word);
 
-        if (i < s->objects && in_use(s, i))
+        if (i < s->objects && in_use(s, i)) {
                 mark_object(m, s, i);
+        }
 }
 
 static inline void mark_or_send(struct marker *m, struct span *s, uintptr_t word)
@@ -199,8 +208,10 @@ static inline void settle(struct marker *m, uint32_t k)
 
         /* The entry of the page may have been a stale one. */
         if (s && load_relaxed(&s->state) == SPAN_USED && word - s->start < span_bytes(s) &&
-            s->kind != MEM_MANUAL)
+            s->kind != MEM_MANUAL) {
+                m->found++;
                 mark_or_send(m, s, word);
+        }
 }
 
 static inline void mark_field(struct marker *m, uintptr_t word)
@@ -223,7 +234,7 @@ static inline void mark_field(struct marker *m, uintptr_t word)
         m->ahead[k].span = s;
 }
 
-static void settle_all(struct marker *m)
+void weir__mark_settle(struct marker *m)
 {
         for (uint32_t k = 0; k < AHEAD; k++) {
                 settle(m, k);
@@ -294,6 +305,7 @@ static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
         uintptr_t at = span_object(s, i);
         size_t    size = s->class ? s->size : load_relaxed(&s->asked);
 
+        __builtin_prefetch((const void *)(at + SEQUEL));
         if (s->kind == MEM_TYPED && s->types[i])
                 scan_typed(m, at, size, &types[s->types[i]]);
         else
@@ -301,13 +313,14 @@ static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
 }
 
 /* The first line of each object that is grey now. */
-static inline void fetch_objects(struct span *s, unsigned w)
+static void fetch_objects(struct span *s)
 {
-        uint64_t grey = w < s->words ? span_mark_bits(s)[w] & ~span_scan_bits(s)[w] : 0;
+        uint64_t *marks = span_mark_bits(s), *scanned = span_scan_bits(s);
 
-        for (; grey; grey &= grey - 1)
-                __builtin_prefetch((const void *)span_object(s, w * 64 +
-                                                             (unsigned)__builtin_ctzll(grey)));
+        for (unsigned w = 0; w < s->words; w++)
+                for (uint64_t grey = marks[w] & ~scanned[w]; grey; grey &= grey - 1)
+                        __builtin_prefetch((const void *)span_object(
+                                s, w * 64 + (unsigned)__builtin_ctzll(grey)));
 }
 
 static void scan_span(struct marker *m, struct span *s)
@@ -315,11 +328,8 @@ static void scan_span(struct marker *m, struct span *s)
         uint64_t *marks = span_mark_bits(s), *scanned = span_scan_bits(s);
 
         s->grey = 0;
-        fetch_objects(s, 0);
         for (unsigned w = 0; w < s->words; w++) {
                 uint64_t grey;
-
-                fetch_objects(s, w + 1);
 
                 /* Scanning may mark more in the same word. */
                 while ((grey = marks[w] & ~scanned[w])) {
@@ -330,6 +340,30 @@ static void scan_span(struct marker *m, struct span *s)
         }
 }
 
+/* The next span of the queue, on its way to be scanned: its bits are fetched when it comes in, and
+ * its objects when it is half way. */
+static struct span *next_span(struct marker *m)
+{
+        struct span *s = m->first, *half = m->way[(m->way_at + WAY / 2) % WAY];
+        struct span *done = m->way[m->way_at];
+
+        if (s) {
+                m->first = s->grey_next;
+                if (!m->first)
+                        m->last = NULL;
+                m->count--;
+                for (int i = 0; i < 6; i++)
+                        __builtin_prefetch((const char *)s + i * CACHE_LINE);
+                if (m->first)
+                        __builtin_prefetch(&m->first->grey_next);
+        }
+        if (half)
+                fetch_objects(half);
+        m->way[m->way_at] = s;
+        m->way_at = (m->way_at + 1) % WAY;
+        return done;
+}
+
 void weir__mark_inside(struct marker *m, const void *p)
 {
         struct span *s = collected_span((uintptr_t)p);
@@ -337,7 +371,7 @@ void weir__mark_inside(struct marker *m, const void *p)
         if (!s || s->kind == MEM_NOSCAN)
                 return;
         scan_object(m, s, index_of(s, (uintptr_t)p));
-        settle_all(m);
+        weir__mark_settle(m);
 }
 
 /* ---- between markers ---- */
@@ -483,16 +517,18 @@ void weir__mark_drain(struct marker *m)
 {
         do {
                 for (struct span *s;;) {
-                        while ((s = m->first)) {
-                                m->first = s->grey_next;
+                        for (uint32_t idle = 0; idle < WAY;) {
                                 if (!m->first)
-                                        m->last = NULL;
-                                m->count--;
-                                scan_span(m, s);
+                                        idle++;
+                                else
+                                        idle = 0;
+                                s = next_span(m);
+                                if (s)
+                                        scan_span(m, s);
                                 if (unlikely(team.markers > 1) && m->count % 16 == 0)
                                         receive(m);
                         }
-                        settle_all(m);
+                        weir__mark_settle(m);
                         if (m->first || (team.markers > 1 && receive(m)))
                                 continue;
                         break;
@@ -505,15 +541,21 @@ void weir__mark_drain(struct marker *m)
 
 void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high)
 {
-        uintptr_t own = (uintptr_t)&weir__heap;
+        uintptr_t own, end;
 
-        /* It holds the address of the first object there may be. */
+        weir__mem_variables(&own, &end);
         if (own < low || own >= high) {
                 weir__mark_range(m, low, high);
         } else {
                 weir__mark_range(m, low, own);
-                weir__mark_range(m, own + sizeof weir__heap, high);
+                weir__mark_range(m, end, high);
         }
+}
+
+void weir__mem_variables(uintptr_t *low, uintptr_t *high)
+{
+        *low = (uintptr_t)&weir__heap;          /* the address of the first object there may be */
+        *high = *low + sizeof weir__heap;
 }
 
 bool weir__mark_is(const void *p)
@@ -524,63 +566,43 @@ bool weir__mark_is(const void *p)
         if (!s)
                 return false;
         i = index_of(s, (uintptr_t)p);
-        return i < s->objects && load_seq(&span_mark_bits(s)[i / 64]) >> (i % 64) & 1;
+        return i < s->objects && (load_seq(&span_mark_bits(s)[i / 64]) |
+                                  load_relaxed(&span_born_bits(s)[i / 64])) >> (i % 64) & 1;
 }
 
-/* ---- malloc ---- */
+/* ---- WEIR_DEBUG=gccheck=1 ---- */
 
-/* Blocks that are free but wait in a cache or between caches: what they held before they were freed
- * counts no more. Until they are scanned, the bitmap that malloc's spans have no use for says
- * so. */
-static void skip(void *block)
+static no_sanitize void check_object(struct span *s, uint32_t i)
 {
-        struct span *s = weir__span_of((uintptr_t)block);
-        uint32_t     i = s ? span_index(s, (uintptr_t)block) : 0;
+        const struct mem_type *t = &types[s->types[i]];
+        uintptr_t              at = span_object(s, i);
+        size_t                 size = s->class ? s->size : load_relaxed(&s->asked);
 
-        if (s && s->class && s->kind == MEM_MANUAL)
-                span_scan_bits(s)[i / 64] |= UINT64_C(1) << (i % 64);
-}
+        for (uintptr_t end = at + size, e = at; s->types[i] && e + t->size <= end; e += t->size)
+                for (uint32_t k = 0; k < t->n; k++) {
+                        uintptr_t    word = *(const volatile uintptr_t *)(e + t->at[k]);
+                        struct span *to = collected_span(word);
+                        uint32_t     j = to ? index_of(to, word) : 0;
 
-static void skip_cached(void)
-{
-        for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
-                for (unsigned i = 1; i < CLASSES; i++)
-                        for (void **b = c->bin[i].base; b < c->bin[i].top; b++)
-                                skip(*b);
-        for (unsigned i = 1; i < CLASSES; i++) {
-                const struct central *c = &weir__central[MEM_MANUAL][i];
-
-                for (uint32_t k = 0; k < c->ntransfer; k++)
-                        skip(c->transfer[k]);
-        }
-}
-
-static void mark_manual(struct span *s, void *arg)
-{
-        struct marker *m = arg;
-
-        if (s->kind != MEM_MANUAL)
-                return;
-        if (!s->class) {
-                weir__mark_range(m, s->start, s->start + load_relaxed(&s->asked));
-                return;
-        }
-        for (uint32_t w = 0; w < (s->objects + 63) / 64; w++) {
-                uint64_t used = ~(span_free_bits(s)[w] | span_scan_bits(s)[w]);
-
-                if (s->objects - w * 64 < 64)
-                        used &= (UINT64_C(1) << (s->objects - w * 64)) - 1;
-                span_scan_bits(s)[w] = 0;
-                for (; used; used &= used - 1) {
-                        uintptr_t at = span_object(s, w * 64 + (unsigned)__builtin_ctzll(used));
-
-                        weir__mark_range(m, at, at + s->size);
+                        if (to && j < to->objects && in_use(to, j) && !weir__mark_is((void *)word))
+                                weir__throw("gccheck: %s at %p: the pointer at offset %u was not "
+                                            "stored by weir_set, and the object at %p would be "
+                                            "lost", t->name ? t->name : "object", (void *)e,
+                                            t->at[k], (void *)span_object(to, j));
                 }
-        }
 }
 
-void weir__mark_malloc(struct marker *m)
+static void check_span(struct span *s, void *arg)
 {
-        skip_cached();
-        weir__span_each(mark_manual, m);
+        (void)arg;
+        if (s->kind != MEM_TYPED)
+                return;
+        for (uint32_t i = 0; i < s->objects; i++)
+                if (in_use(s, i) && weir__mark_is((void *)span_object(s, i)))
+                        check_object(s, i);
+}
+
+void weir__mark_check(void)
+{
+        weir__span_each(check_span, NULL);
 }

@@ -60,6 +60,7 @@ void *weir__mem_alloc_typed(uint16_t type, size_t size);
 
 /* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. */
 struct mem_type {
+        const char     *name;
         uint32_t        size;
         uint32_t        n;
         const uint32_t *at;
@@ -102,7 +103,7 @@ bool weir__mem_mark(const void *p);
 
 /* ---- marking: mark.c ---- */
 
-enum { MARKERS_MAX = 16 };
+enum { MARKERS_MAX = 16, MARK_WAY = 16 };
 
 /* One of those that mark at the same time. Zero before weir__mark_begin. */
 struct marker {
@@ -115,7 +116,10 @@ struct marker {
                 uintptr_t    word;
                 struct span *span;
         } ahead[8];                     /* only its own: about to be marked */
-        uint64_t     objects, bytes;    /* only its own: marked */
+        struct span *way[MARK_WAY];     /* only its own: about to be scanned */
+        uint32_t     way_at;            /* only its own */
+        uint64_t     objects, bytes;    /* marked; only its own writes, bytes: atomic */
+        uint64_t     found;             /* only its own: words that were pointers */
         uint64_t     words;             /* only its own: looked at */
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -133,8 +137,38 @@ void weir__mark_pointer(struct marker *m, const void *p);
 /* Marks what the object at p, its start, points to; not the object. */
 void weir__mark_inside(struct marker *m, const void *p);
 
-/* The same for all that malloc has handed out. With the world stopped. */
-void weir__mark_malloc(struct marker *m);
+/* The allocator's own, which are no roots. */
+void weir__mem_variables(uintptr_t *low, uintptr_t *high);
+
+/* Ends what is under way for words looked at so far; marks they lead to are set, or sent. */
+void weir__mark_settle(struct marker *m);
+
+/* The same for all that malloc has handed out. stopped: the world is, and all of it is looked at;
+ * else pages that were found without a pointer in an earlier cycle, and are known not to have been
+ * written since, are passed over. */
+void weir__mark_malloc(struct marker *m, bool stopped);
+
+/* Marks what objects point to that are scanned already, or born, and blocks of malloc, where they
+ * lie in [low, high): memory of the heap that was written. */
+void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high);
+
+/* Around both: notes which blocks of malloc are free though their spans do not say so. */
+void weir__mark_skip_begin(void);
+void weir__mark_skip_end(void);
+
+/* Calls fn for each run of pages whose writes the kernel has to tell of: of malloc or plain. From:
+ * any thread. */
+void weir__mem_each_watched(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+
+/* Such pages were written: a pointer may be there. */
+void weir__mem_written(uintptr_t low, uintptr_t high);
+
+/* [*low, *high): the heap as far as it has grown; all of it may be read. */
+void weir__mem_extent(uintptr_t *low, uintptr_t *high);
+
+/* With the world stopped and marking ended: throws where a declared pointer of an object that will
+ * live points to one that will not; names both. */
+void weir__mark_check(void);
 
 /* Begins marking by n markers, a power of two. False: no memory. With the world stopped. */
 bool weir__mark_begin(struct marker *markers, uint32_t n);
@@ -146,6 +180,20 @@ void weir__mark_drain(struct marker *m);
 
 /* Whether p points to or into an object that is marked. */
 bool weir__mark_is(const void *p);
+
+/* ---- what is stored while marking is on: shade.c ---- */
+
+/* What weir_set looks at: whether stores are to be told. Set by the collector with the world
+ * stopped. */
+extern uint32_t weir__gc_barrier;       /* atomic */
+
+/* Has what p points into marked in this cycle. From: any thread, in the runtime. */
+void weir__mem_shade(const void *p);
+
+/* Marks what buffers that were filled name; or what all of them do, with the world stopped. Answers
+ * how many there were. */
+size_t weir__mark_shaded(struct marker *m);
+size_t weir__mark_shaded_rest(struct marker *m);
 
 /* ---- sweep: objects that are not marked become free, and the marks clear ---- */
 
@@ -172,8 +220,12 @@ extern uint64_t weir__mem_since;        /* atomic */
 /* Where the hook pace is called. */
 extern uint64_t weir__mem_trigger;      /* atomic; UINT64_MAX: never */
 
-/* While true, new objects are marked. Set by the collector with the world stopped. */
-extern bool weir__run_marks;
+/* From now on until weir__mem_sweep_begin new objects count as marked. From: one thread, with the
+ * world stopped and all swept. */
+void weir__mem_mark_begin(void);
+
+/* Between the two. */
+extern bool weir__run_marks;            /* atomic; changed with the world stopped */
 
 /* Whether the thread that a signal interrupted at pc stands inside the allocator, whose caches
  * belong to threads: then it must not be taken off its thread. From: a handler on that thread. */

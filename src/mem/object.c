@@ -54,7 +54,8 @@ void weir__mem_drop(void *p)
         uint32_t     i;
         size_t       size;
 
-        if (!s || s->kind == MEM_MANUAL || load_relaxed(&weir__unswept))
+        if (!s || s->kind == MEM_MANUAL || load_relaxed(&weir__unswept) ||
+            load_relaxed(&weir__run_marks))
                 return;
         if (!s->class) {
                 size = span_bytes(s);

@@ -65,7 +65,7 @@ static struct {
 
 static size_t tables_bytes(size_t pages)
 {
-        size_t bytes = pages * (sizeof(struct span *) + 1) + pages / 4;
+        size_t bytes = pages * (sizeof(struct span *) + 2) + pages / 4;
 
         for (size_t n = pages / CHUNK; n; n = n > 1 ? (n + FAN - 1) / FAN : 0)
                 bytes += ALIGN_UP(n * sizeof(struct sum), (size_t)CACHE_LINE);
@@ -97,6 +97,7 @@ static bool reserve(size_t bytes)
                 t += ALIGN_UP(n * sizeof(struct sum), (size_t)CACHE_LINE);
         }
         weir__heap.class_of = (uint8_t *)t;
+        weir__heap.watch = (uint8_t *)t + pages;
         /* Last: another thread may just be freeing NULL. Pairs with weir__free(). */
         store_release(&weir__heap.pages, pages);
         return true;

@@ -11,12 +11,12 @@
  *         back when the cache is flushed.
  * Order   A cycle of the collector, as seen from here:
  *           weir__mem_sweep_some until it answers 0        marks are clear
- *           world stopped: weir__run_marks = true          what is taken from now on is marked
- *           weir__mem_mark from any thread, beside threads that allocate
- *           world stopped: weir__run_marks = false, weir__mem_sweep_begin
+ *           world stopped: weir__mem_mark_begin            what is taken from now on is born
+ *           marking, beside threads that allocate
+ *           world stopped: weir__mem_sweep_begin           what is neither marked nor born is free
  *           allocations sweep what they need, weir__mem_sweep_some the rest
- *         Marks are set by atomic or, since objects of one word of marks may be marked by several
- *         threads and taken by yet another. weir__mem_find reads a span that may be released and
+ *         Marks are a marker's and what is born while it marks is the allocating thread's, in
+ *         words of its own: neither needs a locked instruction. weir__mem_find reads a span that may be released and
  *         filled in anew meanwhile: the span's version, odd for the time of that, tells; a pointer
  *         to such a span is a stale one, for what holds a live object does not go.
  * Cost    The common case is a load, an addition, a comparison and a store, no counter: the counts
@@ -54,6 +54,12 @@ static struct run *runs_of(struct cache *c)
         return c->run[0];
 }
 
+/* Objects of a span that this thread allocates from need no mark in this cycle. */
+static void born(struct span *s, uint32_t w, uint64_t bits)
+{
+        store_relaxed(&span_born_bits(s)[w], span_born_bits(s)[w] | bits);
+}
+
 /* The next stretch of free slots of the span from r->at on, at most most of them, or false. */
 static bool find_run(struct run *r, uint32_t most)
 {
@@ -73,8 +79,8 @@ static bool find_run(struct run *r, uint32_t most)
                 taken = (n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << first;
                 /* Before the object is handed out: who finds a pointer to it may mark it. */
                 store_relaxed(&bits[w], bits[w] & ~taken);
-                if (unlikely(load_relaxed(&weir__run_marks)))   /* others set bits of this word */
-                        fetch_or_relaxed(&span_mark_bits(s)[w], taken);
+                if (unlikely(load_relaxed(&weir__run_marks)))
+                        born(s, w, taken);
                 r->at = w * 64 + first + n;
                 r->next = (char *)span_object(s, w * 64 + first);
                 r->end = r->next + n * s->size;
@@ -119,7 +125,7 @@ static slowpath void *alloc_large(struct cache *c, unsigned kind, size_t size, b
         if (clear && !zero)
                 memset((void *)s->start, 0, size);
         if (load_relaxed(&weir__run_marks))
-                fetch_or_relaxed(&span_mark_bits(s)[0], 1);
+                born(s, 0, 1);
         owner_add(&c->collected, 1);
         owner_add(&c->collected_bytes, span_bytes(s));
         count(span_bytes(s));
@@ -226,7 +232,7 @@ void weir__run_flush(struct cache *c)
                                 uint64_t *bits = &span_free_bits(r->span)[i / 64];
 
                                 store_relaxed(bits, *bits | bit);
-                                fetch_and_relaxed(&span_mark_bits(r->span)[i / 64], ~bit);
+                                fetch_and_relaxed(&span_born_bits(r->span)[i / 64], ~bit);
                         }
                         weir__central_give_span(r->span);
                         *r = (struct run){ 0 };
@@ -257,9 +263,10 @@ static unsigned sweep_large(unsigned n)
                         done++;
                         fetch_add_relaxed(&weir__unswept, -UINT64_C(1));
                         store_relaxed(&s->parity, parity);
-                        if (load_relaxed(&span_mark_bits(s)[0])) {
+                        if (load_relaxed(&span_mark_bits(s)[0]) | load_relaxed(&span_born_bits(s)[0])) {
                                 store_relaxed(&span_mark_bits(s)[0], 0);
                                 span_scan_bits(s)[0] = 0;
+                                store_relaxed(&span_born_bits(s)[0], 0);
                                 continue;
                         }
                         fetch_add_relaxed(&weir__swept, 1);
@@ -282,6 +289,26 @@ unsigned weir__mem_sweep_some(unsigned n)
         if (done < n)
                 done += sweep_large(n - done);
         return done;
+}
+
+void weir__mem_mark_begin(void)
+{
+        check(!load_relaxed(&weir__unswept));
+        store_relaxed(&weir__run_marks, true);
+        /* What is left of a run counts as in use, and will be handed out without another look. */
+        for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
+                for (unsigned kind = 1; c->run && kind < KINDS; kind++)
+                        for (unsigned class = 1; class < CLASSES; class++) {
+                                const struct run *r = &c->run[kind - 1][class];
+                                uint32_t          i, n;
+
+                                if (!r->span || r->next == r->end)
+                                        continue;
+                                n = (uint32_t)((size_t)(r->end - r->next) / r->span->size);
+                                i = span_index(r->span, (uintptr_t)r->next);
+                                for (; n; n--, i++)
+                                        born(r->span, i / 64, UINT64_C(1) << (i % 64));
+                        }
 }
 
 /* The marks are complete: all that is on a list is to be swept. */
@@ -311,6 +338,7 @@ void weir__mem_sweep_begin(void)
                 ;
         for (struct cache *c = load_acquire(&weir__caches); c; c = c->next)
                 weir__run_flush(c);
+        store_relaxed(&weir__run_marks, false);
         begin();
 }
 

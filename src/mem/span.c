@@ -66,7 +66,7 @@ static uint32_t struct_size(unsigned pool)
         bool typed = pool >= LENGTHS;
 
         return (uint32_t)(sizeof(struct span) +
-                          (3 * sizeof(uint64_t) + typed * 64 * sizeof(uint16_t)) *
+                          (4 * sizeof(uint64_t) + typed * 64 * sizeof(uint16_t)) *
                                   (1u << pool % LENGTHS));
 }
 
@@ -127,7 +127,7 @@ static struct span *span_get(unsigned objects, bool typed)
                 s = (struct span *)(void *)((char *)b + b->fresh);
                 b->fresh += struct_size(pool);
                 s->words = (uint8_t)(1u << pool % LENGTHS);
-                s->types = typed ? (uint16_t *)(s->bits + 3 * s->words) : NULL;
+                s->types = typed ? (uint16_t *)(s->bits + 4 * s->words) : NULL;
         }
         b->used++;
         weir__spans_used++;
@@ -166,10 +166,13 @@ static void span_put(struct span *s)
 
 static void map_pages(struct span *s, size_t first, size_t n)
 {
-        size_t page = (s->start - weir__heap.base) >> PAGE_SHIFT;
+        size_t  page = (s->start - weir__heap.base) >> PAGE_SHIFT;
+        uint8_t watch = s->kind == MEM_MANUAL || s->kind == MEM_PLAIN ? WATCH_ON : 0;
 
-        for (size_t i = first; i < first + n; i++)
+        for (size_t i = first; i < first + n; i++) {
+                store_relaxed(&weir__heap.watch[page + i], watch);
                 store_release(&weir__heap.spans[page + i], s);  /* pairs with weir__span_of() */
+        }
 }
 
 /* Fills in a struct for pages that were just allocated. lock: heap is held. */
@@ -204,6 +207,7 @@ static void span_init(struct span *s, size_t page, size_t pages, unsigned kind, 
                               left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1);
                 store_relaxed(&span_mark_bits(s)[i], (uint64_t)0);
                 span_scan_bits(s)[i] = 0;
+                store_relaxed(&span_born_bits(s)[i], (uint64_t)0);
         }
         if (s->types)
                 memset(s->types, 0, s->objects * sizeof *s->types);

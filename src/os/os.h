@@ -72,6 +72,21 @@ bool weir__os_fence_all(void);
  * keeps it (the program has locked it), and what was there stays. */
 bool weir__os_forget(void *addr, size_t size);
 
+/* Tells which pages were written. One user at a time; what it holds is of the process that opened
+ * it, a child of fork begins anew. All fail with -errno where the kernel cannot (before Linux 6.7, or
+ * a sandbox): then nothing is watched. */
+int  weir__os_dirty_open(void);
+void weir__os_dirty_close(void);
+
+/* From now on writes to [low, high), whole pages, can be told; for as long as it is mapped. */
+int weir__os_dirty_watch(uintptr_t low, uintptr_t high);
+
+/* Calls fn for the pages of [low, high), all of it watched, that were written since they were last
+ * protected, or never were; with protect they are protected now, and a write that comes later is
+ * told the next time. A page without memory was not written. */
+int weir__os_dirty_scan(uintptr_t low, uintptr_t high, bool protect,
+                        void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+
 /* Copies n bytes that may not be there or may be changing. Answers how many came before the first
  * that could not be read. Safe in signal handlers. */
 size_t weir__os_peek(void *dst, const void *src, size_t n);

@@ -58,6 +58,7 @@ enum {
         CTX_G0 = 1,             /* const: the thread's own context, no goroutine */
         CTX_CANARY = 2,         /* const: its stack has a canary, to be looked at when it leaves */
         CTX_TIMED = 8,          /* its waker's until it runs: since says when it became ready */
+        CTX_SCANNED = 16,       /* the collector read its stack (scan.c); cleared by who touches it */
         CTX_TRIM = 4,           /* the monitor's: memory below its frames goes back; wait */
 };
 
@@ -94,6 +95,8 @@ struct g {
         uint32_t        trimmed;        /* only the monitor: switches + 1 at the last return */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
         struct stack    stack;          /* const */
+        struct g       *scan_next;      /* whoever listed it, then the collector */
+        uint32_t        scan_listed;    /* atomic: it is on the list of touched ones */
         struct m       *thread;         /* while locks is not 0: the thread it stays on */
         struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
         uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */

@@ -78,6 +78,8 @@ static apart void leave_flagged(struct m *m, struct g *from, struct g *to)
         if (!(load_relaxed(&to->ctx.flags) & CTX_G0)) {
                 if (load_relaxed(&to->ctx.flags) & CTX_TIMED)
                         timed(m->p, to);
+                if (load_relaxed(&to->ctx.flags) & CTX_SCANNED)
+                        weir__scan_touch(to);
                 enter(m, to);
         }
         leave(m, from, to);
@@ -196,6 +198,8 @@ void weir__sched_ready(struct g *g)
         struct glist l = { 0 };
 
         check(load_acquire(&g->state) == G_PARKED);
+        if (unlikely(load_relaxed(&g->ctx.flags) & CTX_SCANNED))
+                weir__scan_touch(g);
         store_relaxed(&g->state, G_RUNNABLE);
         if (unlikely(load_relaxed(&g->locks))) {
                 weir__count(readies, 1);

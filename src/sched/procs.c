@@ -143,6 +143,11 @@ void weir__procs_follow(int64_t now)
                 (void)change(n);
 }
 
+uint32_t weir__sched_procs(void)
+{
+        return load_relaxed(&sched.nprocs);
+}
+
 int weir_procs(int n)
 {
         uint32_t before;

@@ -85,6 +85,9 @@ static inline void weir__glist_push(struct glist *l, struct g *g)
  * nothing else to run on this one. */
 bool weir__sched_may_spin(void);
 
+/* How many processors there are now. From: any thread. */
+uint32_t weir__sched_procs(void);
+
 /* The time that goroutines see: the system's, or that of WEIR_DEBUG=sched (order.c). From: any
  * thread. */
 int64_t weir__sched_now(void);
@@ -107,6 +110,10 @@ void weir__sched_check_args(size_t size);
 
 /* The same for the runtime itself. From: the scheduler's stack, with a processor (timers). */
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size);
+
+/* Starts fn(NULL) from a thread of the runtime that is none of the scheduler's. False: no address
+ * space. */
+bool weir__sched_spawn_outside(void (*fn)(void *), const char *name);
 
 /* ---- threads that block (block.c) ---- */
 

@@ -129,20 +129,25 @@ static struct g *refill(struct p *p, uint32_t class)
         return g;
 }
 
+static struct g *fresh(const struct stack *s)
+{
+        struct g *g = (struct g *)(void *)s->high;      /* zero: fresh memory */
+
+        g->stack = *s;
+        g->ctx.flags = s->guard == STACK_CANARY ? CTX_CANARY : 0;
+        return g;
+}
+
 /* A goroutine on a stack that nobody has used. The stores are what first touches it. */
 static int make(struct p *p, uint32_t class, struct g **ret)
 {
         struct stack s;
-        struct g    *g;
         int          r = class == sched.stack_class ? weir__stack_carve_run(class, &p->run, &s)
                                                     : weir__stack_carve(class, &s);
 
         if (r < 0)
                 return r;
-        g = (struct g *)(void *)s.high;         /* zero: fresh memory */
-        g->stack = s;
-        g->ctx.flags = s.guard == STACK_CANARY ? CTX_CANARY : 0;
-        *ret = g;
+        *ret = fresh(&s);
         return 0;
 }
 
@@ -232,22 +237,14 @@ uint64_t weir__sched_new_id(struct p *p)
         return new_id(p);
 }
 
-static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
-                  size_t stack_size, const char *name, bool locked, void (*after)(void *),
-                  void *after_arg)
+/* Makes a dead goroutine ready to run; who owns it queues it. */
+static inline void set_up(struct g *g, uint64_t id, uint64_t starter, void (*fn)(void *),
+                          const void *args, size_t size, const char *name, bool locked,
+                          void (*after)(void *), void *after_arg)
 {
-        uint32_t  class = sched.stack_class;
-        struct g *g;
-        char     *top;
+        char *top = g->stack.high;
 
-        if (unlikely(stack_size && !weir__stack_class(stack_size, &class)))
-                weir__panic("weir_go: stack_size %zu is over the limit of %llu bytes", stack_size,
-                            (unsigned long long)STACK_MAX);
-        if (size != SPAWN_POINTER)
-                check_args(size, class);
-        g = get_dead(p, class);
         san_born(g);
-        top = g->stack.high;
         store_relaxed(&g->name, NULL);
         if (unlikely(name != NULL)) {
                 size_t n = strnlen(name, G_NAME_MAX);
@@ -275,8 +272,26 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         store_relaxed(&g->locks, locked);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);
-        store_relaxed(&g->id, new_id(p));
+        store_relaxed(&g->id, id);
+        if (unlikely(load_relaxed(&sched.scanning)))
+                weir__scan_touch(g);
         store_relaxed(&g->state, G_RUNNABLE);
+}
+
+static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
+                  size_t stack_size, const char *name, bool locked, void (*after)(void *),
+                  void *after_arg)
+{
+        uint32_t  class = sched.stack_class;
+        struct g *g;
+
+        if (unlikely(stack_size && !weir__stack_class(stack_size, &class)))
+                weir__panic("weir_go: stack_size %zu is over the limit of %llu bytes", stack_size,
+                            (unsigned long long)STACK_MAX);
+        if (size != SPAWN_POINTER)
+                check_args(size, class);
+        g = get_dead(p, class);
+        set_up(g, new_id(p), starter, fn, args, size, name, locked, after, after_arg);
         count_in(&p->counters, goroutines_started, 1);
         if (unlikely(!(p->counters.value[COUNTER_goroutines_started] % TIMED_EVERY)))
                 weir__sched_time(g);
@@ -295,6 +310,35 @@ void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
 {
         spawn(self()->p, 0, fn, args, size, 0, NULL, false, NULL, NULL);
+}
+
+/* For threads of the runtime that are none of the scheduler's. */
+bool weir__sched_spawn_outside(void (*fn)(void *), const char *name)
+{
+        uint32_t     class = sched.stack_class;
+        struct glist l = { 0 };
+        struct stack s;
+        struct g    *g;
+
+        lock_take(&sched.lock);
+        g = sched.dead[class];
+        if (g)
+                store_relaxed(&sched.dead[class], g->next);
+        lock_drop(&sched.lock);
+        if (!g) {
+                if (weir__stack_carve(class, &s) < 0)
+                        return false;
+                g = fresh(&s);
+        }
+        while (load_acquire(&g->ctx.on_cpu))            /* its last thread is leaving it */
+                weir__os_yield();
+        set_up(g, fetch_add_relaxed(&next_id, IDS) + 1, 0, fn, NULL, SPAWN_POINTER, name, false,
+               NULL, NULL);
+        weir__counter_shared(COUNTER_goroutines_started, 1);
+        weir__glist_push(&l, g);
+        weir__global_put_list(&l);
+        weir__sched_wake();
+        return true;
 }
 
 /* The root goroutine, before any thread has a processor. */

@@ -33,6 +33,8 @@ struct scheduler {
         uint32_t wake_credit; /* atomic: one wake for a lone runnable; the monitor renews */
         uint32_t stopping;              /* atomic: the root function has returned */
         uint32_t attention;             /* atomic: that, or the world is to be stopped; see below */
+        uint32_t scanning;              /* atomic: the collector reads stacks (scan.c); changed with
+                                         * the world stopped */
 
         struct lock  lock __attribute__((aligned(CACHE_LINE)));
         struct p    *idle_p;            /* lock: sched */
@@ -53,6 +55,8 @@ struct scheduler {
 
         struct m_list bound;            /* lock: sched: they came back from a call (bound.c) */
         struct m_list hogs;             /* lock: sched: they were stopped */
+        struct g     *touched;          /* atomic: goroutines to be read again (scan.c) */
+        bool          can_fence;        /* the collector's */
         struct m     *answers;          /* atomic: threads that gave a processor up (hold.c) */
         int           signal;           /* const after start: what asks a thread */
         void        (*on_signal)(int, siginfo_t *, void *); /* const after start: its handler */
@@ -187,6 +191,10 @@ void weir__guest_each(bool (*fn)(void *g, void *arg), void *arg);       /* any t
 void weir__world_stand(void);                   /* until the world runs */
 bool weir__world_asked(struct m *m, const void *ucontext);      /* the signal handler */
 void weir__world_note(struct m *m, const void *ucontext, const struct regs *r); /* the same */
+
+/* ---- scan.c ---- */
+void weir__scan_touch(struct g *g) slowpath;    /* it is about to run, or something was put on its
+                                                 * stack; before anybody else can have it */
 
 /* ---- hold.c ---- */
 void weir__hold_init(void);

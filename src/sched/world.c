@@ -48,8 +48,9 @@
 enum {
         WALK_MAX = 256,
         RED_ZONE = 128,
-        AGAIN_NS = 50 * 1000,           /* between two looks at who stands */
-        ASK_EVERY = 4,                  /* looks between two signals to the same thread */
+        SOON_NS = 10 * 1000,            /* between two looks at processors */
+        AGAIN_NS = 50 * 1000,           /* and at other threads */
+        ASK_EVERY = 4,                  /* looks between two signals to the same thread, then */
         GIVE_UP = 40,                   /* looks after which a thread that blocks the signal ... */
         FOREIGN_MAX = 1 << 20,
 };
@@ -364,9 +365,9 @@ static void look_at_thread(int tid, void *arg)
                 (void)weir__os_thread_signal(tid, sched.signal);
 }
 
-static void wait_a_little(uint32_t seen)
+static void wait_a_little(uint32_t seen, int64_t ns)
 {
-        weir__os_futex_wait(&sched.halts, seen, AGAIN_NS);
+        weir__os_futex_wait(&sched.halts, seen, ns);
 }
 
 noinline void weir__world_stop(void)
@@ -379,14 +380,18 @@ noinline void weir__world_stop(void)
 
         for (;;) {
                 world = load_seq(&sched.world);
-                if (world & 1)
+                if (world & 1 && m)
                         weir__world_stand();
+                else if (world & 1)
+                        weir__os_futex_wait(&sched.world, world, -1);
                 else if (cas_seq(&sched.world, &world, world + 1))
                         break;
         }
         stopper = m;
-        weir__arch_capture(&r);
-        halt_here(&own, &r);
+        if (m) {
+                weir__arch_capture(&r);
+                halt_here(&own, &r);
+        }
         store_release(&nforeign, 0);
         weir__world_stats.unstopped = 0;
         fetch_or_seq(&sched.attention, (uint32_t)ATTENTION_WORLD);
@@ -395,9 +400,10 @@ noinline void weir__world_stop(void)
         lock_drop(&sched.lock);
         for (;;) {
                 seen = load_acquire(&sched.halts);
-                if (processors_stand(looks++ % ASK_EVERY == 0))
+                /* Who is in the runtime most of the time is asked often, until it is met outside. */
+                if (processors_stand(looks++ % 2 == 0))
                         break;
-                wait_a_little(seen);
+                wait_a_little(seen, SOON_NS);
         }
         for (looks = 0;; looks++) {
                 seen = load_acquire(&sched.halts);
@@ -411,7 +417,7 @@ noinline void weir__world_stop(void)
                 if (o.all)
                         continue;
                 clean = 0;
-                wait_a_little(seen);
+                wait_a_little(seen, AGAIN_NS);
         }
         weir__world_stats.stop_ns = weir__os_now() - begin;
 }
@@ -508,7 +514,7 @@ static bool visit_g(void *head, void *arg)
         return true;
 }
 
-no_sanitize void weir__world_each(void (*fn)(struct world_range r, void *arg), void *arg)
+no_sanitize void weir__world_threads(world_visit_fn *fn, void *arg)
 {
         struct visit v = { fn, arg };
 
@@ -538,5 +544,12 @@ no_sanitize void weir__world_each(void (*fn)(struct world_range r, void *arg), v
         range(&v, sched.caller_sp, weir__os_stack_end(sched.caller_sp, sched.caller_tid,
                                                        sched.caller_tcb));
         weir__os_tls(sched.caller_tcb, tls_range, &v);
+}
+
+void weir__world_each(world_visit_fn *fn, void *arg)
+{
+        struct visit v = { fn, arg };
+
+        weir__world_threads(fn, arg);
         weir__stack_each(visit_g, &v);
 }

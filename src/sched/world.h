@@ -9,12 +9,15 @@ struct world_range {
         uintptr_t low, high;
 };
 
+typedef void world_visit_fn(struct world_range r, void *arg);
+
 /* Stops all threads that may run code of the program. On return none does, and none runs in the
  * runtime but the monitor, the threads that look at the poller, and those of the allocator: no lock
  * of the memory, no processor's queue is held or half changed. Takes 10 to 100 us.
  *
  * Another stop under way is waited for, during which the caller counts as stopped.
- * From: a goroutine, in the runtime, holding no lock of it. Parks: no. */
+ * From: a goroutine, in the runtime, holding no lock of it; or a quiet thread of the runtime.
+ * Parks: no. */
 void weir__world_stop(void);
 void weir__world_start(void);
 
@@ -25,7 +28,25 @@ void weir__world_poll(void);
 /* With the world stopped: calls fn for each range of memory that a thread of the process uses as
  * its stack, for its registers and its thread-local variables, and that a goroutine has as its
  * stack. */
-void weir__world_each(void (*fn)(struct world_range r, void *arg), void *arg);
+void weir__world_each(world_visit_fn *fn, void *arg);
+
+/* The same without the stacks of goroutines that no thread stands on. */
+void weir__world_threads(world_visit_fn *fn, void *arg);
+
+/* ---- scan.c: those beside the program ---- */
+
+/* From now on it is known which goroutines run, or may. With the world stopped. */
+void weir__scan_begin(void);
+
+/* Calls fn for the stacks of all goroutines that do not run; then for those that ran since they were
+ * visited and do not now, and answers how many had. From: one thread that holds no lock; fn sees
+ * memory that may change. */
+void   weir__scan_parked(world_visit_fn *fn, void *arg);
+size_t weir__scan_again(world_visit_fn *fn, void *arg);
+
+/* The same for all that are left, but for what weir__world_threads visits. With the world
+ * stopped. */
+size_t weir__scan_end(world_visit_fn *fn, void *arg);
 
 /* How long stops took until all stood, and which threads could not be stopped; for the trace. */
 struct world_stats {
