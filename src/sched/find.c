@@ -13,11 +13,11 @@
  *         owner still has it, and the monitor looks at every queue while a processor is idle
  *         (sysmon.c): it is then late by some microseconds, not lost. The last look in go_idle() is
  *         ordered by the locked decrement of `spinning`.
- *         A thread whose last steals of started goroutines were not worth their cost, for all that
- *         came of each was over within TINY_NS, is *shy*: it takes no more of those for SHY_NS, makes
- *         stacks for who starts them, or sleeps. Such goroutines run best where they were started:
- *         taken one by one they drag their stacks, and what they share, from core to core. While the
- *         last thread that went to sleep was shy, a crowd waits for credit too.
+ * Shy     A thread whose last steals of started goroutines were not worth their cost, for all that
+ *         came of each was over within TINY_NS, takes no more of those for SHY_NS: it makes stacks
+ *         for who starts them, or sleeps. Such goroutines run best where they were started: taken
+ *         one by one they drag their stacks, and what they share, from core to core. While the last
+ *         thread that went to sleep was shy, a crowd waits for credit too. The monitor wakes it.
  * Cost    Waking a thread costs the waker 8 us and the goroutine 20. So a few runnable goroutines
  *         do not wake one each time, only when the monitor's credit allows it, which it renews some
  *         thousand times a second: who readies a goroutine most often parks at once (ping-pong,

@@ -3,9 +3,9 @@
  * What    A goroutine lives in the head of its stack and is recycled with it: from the processor's
  *         list of dead ones (hottest first), else from the shared list of its stack class, else
  *         from a fresh stack. Arguments and name are copied to the top of its stack.
- *         Of a goroutine on a fresh stack the kernel's part, guard and first page, is nine tenths of
- *         the cost. So where one processor starts many, another one without work of its own makes
- *         dead ones meanwhile, and puts them on the shared list.
+ *         Of a goroutine on a fresh stack the kernel's part, guard and first page, is nine tenths
+ *         of the cost. So where one processor starts many, another one without work of its own
+ *         makes dead ones meanwhile, and puts them on the shared list.
  * Shape   stack top, downward: name, arguments (16-aligned), the first frame.
  * States  See g.h. A dead goroutine is put on the list by itself while it still runs on its stack;
  *         context.on_cpu keeps whoever takes it from there waiting until it has left.

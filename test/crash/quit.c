@@ -49,8 +49,8 @@ WEIR_MAIN(argc, argv)
         weir_go_with(&(weir_go_options){ .name = "reader" }, parked, .c = c);
         weir_go(asleep, .s = 100);
         weir_go_with(&(weir_go_options){ .name = "busy" }, spinning, .n = &n);
-        /* The dump says where each is, so each must be there: who is started last runs first, and on
-         * a busy machine the signal came before the others had run. */
+        /* The dump says where each is, so each must be there: who is started last runs first, and
+         * on a busy machine the signal came before the others had run. */
         while (!__atomic_load_n(&n, __ATOMIC_RELAXED) || parks() < 2)
                 weir_yield();
         kill(getpid(), SIGQUIT);

@@ -21,7 +21,7 @@ weir_task(call, my, { int n; })
         weir_blocking(wait_for_ever, NULL);
 }
 
-/* Where the system lets a user have fewer threads, goroutines take turns, and the limit is not met. */
+/* Where the system allows fewer threads, goroutines take turns, and the limit is not met. */
 WEIR_MAIN(argc, argv)
 {
         int before = -1;

@@ -4,8 +4,8 @@
  * switch   weir__sched_switch, to and fro between two goroutines that are in no queue: the above, and
  *          all that makes it a switch of goroutines: errno, states, counters, the thread's notes for
  *          dumps, the wait for one that is still on its stack elsewhere. This has the limit.
- * yield    weir_yield between two goroutines: the above, and the way of each through the queue, from
- *          which any thread may steal, so that it takes a locked instruction to get it from there. A
+ * yield    weir_yield between two goroutines: the above, and the way of each through the queue,
+ *          from which any thread may steal: it takes a locked instruction to get it from there. A
  *          park and ready costs as much. Printed beside the others, without a limit.
  *
  * Each pair runs the same loop on both sides, as goroutines do that wait inside one function of the
