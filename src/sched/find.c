@@ -277,11 +277,11 @@ static struct g *look_around(struct m *m)
         start = now = weir__os_now();
         weigh_steal(m, now);
         do {
-                ahead = weir__sched_spawn_ahead(m->p);
                 if ((g = steal(m, seen, now)) || (g = weir__global_get(m->p, GLOBAL_BATCH)))
                         return g;
                 if (run_timers(m->p) && (g = weir__runq_get(m->p)))
                         return g;
+                ahead = weir__sched_spawn_ahead(m->p);
                 for (unsigned i = 0; !ahead && i < 16; i++)
                         weir__spin_pause();
                 poll_now(m->p);

@@ -4,7 +4,7 @@
  *         list of dead ones (hottest first), else from the shared list of its stack class, else
  *         from a fresh stack. Arguments and name are copied to the top of its stack.
  *         Of a goroutine on a fresh stack the kernel's part, guard and first page, is nine tenths
- *         of the cost. So where one processor starts many, another one without work of its own
+ *         of the cost. So where one processor starts many, another one that finds no work
  *         makes dead ones meanwhile, and puts them on the shared list.
  * Shape   stack top, downward: name, arguments (16-aligned), the first frame.
  * States  See g.h. A dead goroutine is put on the list by itself while it still runs on its stack;
@@ -166,9 +166,10 @@ static slowpath struct g *get_other(struct p *p, uint32_t class)
         return g;
 }
 
-/* Called by a thread that looks for work, before it steals any: what was started can wait. Most of
- * what a goroutine on a fresh stack costs is the kernel's: its guard and its first page. So where
- * another processor starts many, this one makes as many meanwhile. */
+/* Called by a thread that has looked for work in vain. Most of what a goroutine on a fresh stack
+ * costs is the kernel's: its guard and its first page. So where another processor starts many, this
+ * one makes as many meanwhile. Before it steals would be worse: a million goroutines took 3.3 s so,
+ * 2.0 to 3.0 otherwise. */
 bool weir__sched_spawn_ahead(struct p *p)
 {
         static uint32_t seen;           /* atomic: demand the last time */

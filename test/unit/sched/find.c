@@ -4,7 +4,7 @@
 #include "base/atomic.h"
 #include "sched/state.h"
 
-enum { BATCH = 100, BATCHES = 2000 };
+enum { BATCH = 100, BATCHES = 200 };
 
 weir_task(tiny, my, { weir_wg *wg; })
 {
