@@ -155,6 +155,8 @@ void weir__os_sleep(int64_t ns);        /* blocks */
 /* How many processors this process may really use: the affinity mask and the tightest CPU quota of
  * every ancestor cgroup (v2 cpu.max, v1 cpu.cfs_quota_us), at least 1. */
 unsigned weir__os_cpu_limit(void);
+/* The part of it that cgroups have, of the tree of files below root: limit, or their quota if less. */
+unsigned weir__os_cpu_quota(const char *root, unsigned limit);
 
 /* Blocks while *word == value, at most ns nanoseconds (< 0: for ever). Wakes also for no reason.
  * Answers false when the time passed. */

@@ -13,6 +13,11 @@
  *         owner still has it, and the monitor looks at every queue while a processor is idle
  *         (sysmon.c): it is then late by some microseconds, not lost. The last look in go_idle() is
  *         ordered by the locked decrement of `spinning`.
+ * Shy     A thread whose last steals of started goroutines were not worth their cost, for all that
+ *         came of each was over within TINY_NS, takes no more of those for SHY_NS: it makes stacks
+ *         for who starts them, or sleeps. Such goroutines run best where they were started: taken
+ *         one by one they drag their stacks, and what they share, from core to core. While the last
+ *         thread that went to sleep was shy, a crowd waits for credit too. The monitor wakes it.
  * Cost    Waking a thread costs the waker 8 us and the goroutine 20. So a few runnable goroutines
  *         do not wake one each time, only when the monitor's credit allows it, which it renews some
  *         thousand times a second: who readies a goroutine most often parks at once (ping-pong,
@@ -25,7 +30,15 @@
 
 struct sched_hooks weir__sched_hooks;
 
-enum { EVENTS = 128, GLOBAL_BATCH = 64, CROWD = 16, GRACE_NS = 10 * 1000 * 1000 };
+enum {
+        EVENTS = 128,
+        GLOBAL_BATCH = 64,
+        CROWD = 16,
+        GRACE_NS = 10 * 1000 * 1000,
+        TINY_NS = 1000,                 /* a steal that keeps a thread busy for less costs more */
+        VAIN = 4,                       /* so many of them in a row make it shy, ... */
+        SHY_NS = 100 * 1000,            /* ... for so long, after which one more does */
+};
 
 /* ---- the poller ---- */
 
@@ -157,8 +170,8 @@ void weir__sched_wake_for(struct p *p)
 {
         if (likely(!load_relaxed(&sched.nidle)) || load_relaxed(&sched.spinning))
                 return;
-        if (weir__runq_size(p) < CROWD && !(load_relaxed(&sched.wake_credit) &&
-                                            exchange_acquire(&sched.wake_credit, 0)))
+        if ((weir__runq_size(p) < CROWD || load_relaxed(&sched.shy)) &&
+            !(load_relaxed(&sched.wake_credit) && exchange_acquire(&sched.wake_credit, 0)))
                 return;
         weir__sched_wake();
 }
@@ -173,10 +186,15 @@ struct seen {
         uint64_t  ticks;
 };
 
+static uint64_t switches_of(const struct p *p)
+{
+        return load_relaxed(&p->counters.value[COUNTER_switches]);
+}
+
 static bool stale_next(struct p *p, struct seen *s, int64_t now)
 {
         struct g *next = load_relaxed(&p->runnext);
-        uint64_t  ticks = load_relaxed(&p->counters.value[COUNTER_switches]);
+        uint64_t  ticks = switches_of(p);
 
         if (!next || next != s->next || ticks != s->ticks) {
                 *s = (struct seen){ .since = now, .next = next, .ticks = ticks };
@@ -197,12 +215,38 @@ static struct g *steal(struct m *m, struct seen *seen, int64_t now)
 
                 if (from == p)
                         continue;
+                if (!m->shy && (g = weir__runq_steal_spawned(p, from))) {
+                        m->stole_from = from;
+                        m->stole_when = switches_of(from);
+                        m->stole_at = now;
+                        return g;
+                }
                 if ((g = weir__runq_steal(p, from, stale_next(from, &seen[at % 64], now))))
                         return g;
                 if (run_timers(from) && (g = weir__runq_get(p)))
                         return g;
         }
         return NULL;
+}
+
+/* What came of the last steal of a started goroutine, and whether to take another one. From who has
+ * not switched since, and so would not have run it, no steal is in vain. */
+static void weigh_steal(struct m *m, int64_t now)
+{
+        if (m->stole_from && now - m->stole_at >= TINY_NS) {
+                m->vain = 0;
+                if (load_relaxed(&sched.shy))
+                        store_relaxed(&sched.shy, 0);
+        } else if (m->stole_from && switches_of(m->stole_from) != m->stole_when &&
+                   ++m->vain >= VAIN) {
+                m->vain = VAIN - 1;
+                m->shy = true;
+                m->shy_until = now + SHY_NS;
+                count_in(&m->p->counters, shy_thieves, 1);
+        }
+        m->stole_from = NULL;
+        if (m->shy && now >= m->shy_until)
+                m->shy = false;
 }
 
 /* Whether another processor runs: only its goroutines could make work for this one to find. Events
@@ -217,6 +261,7 @@ static struct g *look_around(struct m *m)
 {
         struct seen seen[64] = { 0 };
         int64_t     start, now;
+        bool        ahead;
         struct g   *g;
 
         if (load_relaxed(&sched.nall) == 1)
@@ -230,18 +275,21 @@ static struct g *look_around(struct m *m)
                 fetch_add_seq(&sched.spinning, 1);
         }
         start = now = weir__os_now();
+        weigh_steal(m, now);
         do {
                 if ((g = steal(m, seen, now)) || (g = weir__global_get(m->p, GLOBAL_BATCH)))
                         return g;
                 if (run_timers(m->p) && (g = weir__runq_get(m->p)))
                         return g;
-                if (!weir__sched_spawn_ahead(m->p))
-                        for (unsigned i = 0; i < 16; i++)
-                                weir__spin_pause();
+                ahead = weir__sched_spawn_ahead(m->p);
+                for (unsigned i = 0; !ahead && i < 16; i++)
+                        weir__spin_pause();
                 poll_now(m->p);
                 if ((g = weir__runq_get(m->p)))
                         return g;
                 now = weir__os_now();
+                if (ahead)
+                        start = now;
         } while (now - start < sched.spin_ns && others_run() && !load_relaxed(&sched.stopping));
         return NULL;
 }
@@ -253,10 +301,12 @@ static void stop_spinning(struct m *m)
                 weir__throw("negative count of spinning threads");
 }
 
-static bool work_somewhere(void)
+/* Whether there is work that m would take. */
+static bool work_somewhere(const struct m *m)
 {
         for (uint32_t i = 0; i < load_acquire(&sched.nall); i++)
-                if (!weir__runq_lone(sched.procs[i]))
+                if (m->shy ? !weir__runq_ring_empty(sched.procs[i])
+                           : !weir__runq_lone(sched.procs[i]))
                         return true;
         return load_seq(&sched.nglobal) != 0;
 }
@@ -284,11 +334,13 @@ static void go_idle(struct m *m)
                 return;
         }
         weir__p_idle_put(weir__m_drop_p(m));
+        if (load_relaxed(&sched.shy) != m->shy)
+                store_relaxed(&sched.shy, m->shy);
         lock_drop(&sched.lock);
         if (!m->spinning)
                 return;
         stop_spinning(m);               /* locked: ordered before the last look */
-        if (work_somewhere())
+        if (work_somewhere(m))
                 take_idle_p(m);
 }
 
@@ -310,7 +362,7 @@ static void wait_in_poller(struct m *m)
          * later limit or no blocked poller; and for work that was put while this thread was
          * leaving. */
         when = MIN(when, poll_limit());
-        if (load_seq(&sched.stopping) || (load_seq(&sched.nidle) && work_somewhere()))
+        if (load_seq(&sched.stopping) || (load_seq(&sched.nidle) && work_somewhere(m)))
                 when = 0;
         if (when == INT64_MAX || when > weir__os_now() || net_open())
                 weir__sched_poll(when == INT64_MAX ? -1 : MAX(when - weir__os_now(), (int64_t)0),
@@ -348,7 +400,7 @@ static void wait_for_work(struct m *m)
                         continue;
                 }
                 lock_take(&sched.lock);
-                if (sched.idle_p && (sched.global.count || work_somewhere())) {
+                if (sched.idle_p && (sched.global.count || work_somewhere(m))) {
                         struct p *p = weir__p_idle_get();
 
                         lock_drop(&sched.lock);

@@ -31,6 +31,12 @@ struct m {
         struct g   g0;          /* the scheduler's own context, on the thread's own stack */
         uint32_t   wake;        /* atomic, futex: 1 once it may go on */
         bool       spinning;    /* only this thread: looks for work, counted in sched.spinning */
+        bool       shy;         /* only this thread: takes no started goroutine before shy_until */
+        uint32_t   vain;        /* only this thread: steals of those in vain, one after the other */
+        int64_t    shy_until;   /* only this thread */
+        struct p  *stole_from;  /* only this thread: the last steal that was not weighed yet, ... */
+        int64_t    stole_at;    /* ... when it was */
+        uint64_t   stole_when;  /* ... and at which switch of that processor */
         struct p  *next_p;      /* whoever wakes it, before wake: the processor to take */
         struct m  *idle_next;   /* lock: sched */
         int        tid;         /* atomic; const while the thread lives */

@@ -269,6 +269,11 @@ bool weir__runq_lone(const struct p *p)
         return load_relaxed(&p->head) == load_relaxed(&p->tail) && spawned_count(p) <= 0;
 }
 
+bool weir__runq_ring_empty(const struct p *p)
+{
+        return load_relaxed(&p->head) == load_relaxed(&p->tail);
+}
+
 unsigned weir__runq_size(const struct p *p)
 {
         int64_t s = spawned_count(p);
@@ -302,17 +307,9 @@ static uint32_t grab(struct p *from, struct p *to, uint32_t tail)
 /* Called by the owner of to, whose ring is empty. */
 struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too)
 {
-        uint32_t  tail = load_relaxed(&to->tail), n;
-        struct g *g = steal_spawned(from);
+        uint32_t  tail = load_relaxed(&to->tail), n = grab(from, to, tail);
+        struct g *g;
 
-        if (g) {
-                /* One, not half: the oldest is the root of most work, and where they are many tiny
-                 * ones their starter runs them cheaper than a cold core (bench spawn_exit). */
-                count_in(&to->counters, steals, 1);
-                count_in(&to->counters, stolen_goroutines, 1);
-                return g;
-        }
-        n = grab(from, to, tail);
         if (!n) {
                 if (!next_too || !(g = load_relaxed(&from->runnext)) ||
                     !cas_seq(&from->runnext, &g, NULL))
@@ -327,6 +324,19 @@ struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too)
         g = load_relaxed(&to->ring[(tail + n) % RUNQ_SIZE]);
         if (n)
                 store_release(&to->tail, tail + n);
+        return g;
+}
+
+/* One of those just started, not half: the oldest is the root of most work, and where they are many
+ * tiny ones their starter runs them cheaper than a cold core (bench spawn_exit). */
+struct g *weir__runq_steal_spawned(struct p *to, struct p *from)
+{
+        struct g *g = steal_spawned(from);
+
+        if (g) {
+                count_in(&to->counters, steals, 1);
+                count_in(&to->counters, stolen_goroutines, 1);
+        }
         return g;
 }
 

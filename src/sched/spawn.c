@@ -3,9 +3,9 @@
  * What    A goroutine lives in the head of its stack and is recycled with it: from the processor's
  *         list of dead ones (hottest first), else from the shared list of its stack class, else
  *         from a fresh stack. Arguments and name are copied to the top of its stack.
- *         Of a goroutine on a fresh stack the kernel's part, guard and first page, is nine tenths of the
- *         cost. So where one processor starts many, another one that finds no work makes dead
- *         ones meanwhile, and puts them on the shared list.
+ *         Of a goroutine on a fresh stack the kernel's part, guard and first page, is nine tenths
+ *         of the cost. So where one processor starts many, another one that finds no work
+ *         makes dead ones meanwhile, and puts them on the shared list.
  * Shape   stack top, downward: name, arguments (16-aligned), the first frame.
  * States  See g.h. A dead goroutine is put on the list by itself while it still runs on its stack;
  *         context.on_cpu keeps whoever takes it from there waiting until it has left.
@@ -173,7 +173,8 @@ static slowpath struct g *get_other(struct p *p, uint32_t class)
 
 /* Called by a thread that has looked for work in vain. Most of what a goroutine on a fresh stack
  * costs is the kernel's: its guard and its first page. So where another processor starts many, this
- * one makes as many meanwhile. */
+ * one makes as many meanwhile. Before it steals would be worse: a million goroutines took 3.3 s so,
+ * 2.0 to 3.0 otherwise. */
 bool weir__sched_spawn_ahead(struct p *p)
 {
         static uint32_t seen;           /* atomic: demand the last time */

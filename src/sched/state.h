@@ -31,6 +31,7 @@ struct scheduler {
         uint32_t nidle __attribute__((aligned(CACHE_LINE)));    /* atomic; lock: sched to write */
         uint32_t spinning;              /* atomic: threads that look for work */
         uint32_t wake_credit; /* atomic: one wake for a lone runnable; the monitor renews */
+        uint32_t shy;                   /* atomic: who went to sleep last found too little to do */
         uint32_t stopping;              /* atomic: the root function has returned */
         uint32_t attention;             /* atomic: that, or the world is to be stopped; see below */
         uint32_t scanning;              /* atomic: the collector reads stacks (scan.c); changed with
@@ -106,9 +107,11 @@ void      weir__runq_put_list(struct p *p, struct glist *l);    /* owner */
 void      weir__runq_put_spawned(struct p *p, struct g *g);     /* owner: newest first */
 bool      weir__runq_empty(const struct p *p);                  /* any thread */
 bool      weir__runq_lone(const struct p *p);                   /* owner: at most one runnable */
+bool      weir__runq_ring_empty(const struct p *p);             /* any thread */
 unsigned  weir__runq_size(const struct p *p);                   /* any thread */
 void      weir__runq_drain(struct p *p, struct glist *l);       /* any thread */
-struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too);
+struct g *weir__runq_steal_spawned(struct p *to, struct p *from);       /* owner of to */
+struct g *weir__runq_steal(struct p *to, struct p *from, bool next_too); /* the same, the others */
 
 /* The global queue. */
 void      weir__global_put_list(struct glist *l);               /* any thread */

@@ -61,8 +61,10 @@ static void get(void)
 
 static void steal_to(struct p *to, bool next_too)
 {
-        struct g *got = weir__runq_steal(to, p[0], next_too);
+        struct g *got = weir__runq_steal_spawned(to, p[0]);
 
+        if (!got)
+                got = weir__runq_steal(to, p[0], next_too);
         if (got)
                 take(got);
         while ((got = weir__runq_get(to)))

@@ -364,6 +364,14 @@ void weir__os_futex_wake(const uint32_t *word, int count)
 
 /* ---- the CPU limit ---- */
 
+static FILE *open_below(const char *root, const char *path)
+{
+        char full[4200];
+
+        return (size_t)snprintf(full, sizeof full, "%s%s", root, path) < sizeof full
+                       ? fopen(full, "re") : NULL;
+}
+
 /* The number of processors that one cgroup directory allows, rounded up; 0: it sets no limit. */
 static unsigned quota_of(const char *dir, bool v2)
 {
@@ -412,32 +420,6 @@ static unsigned tightest(const char *mount, const char *path, bool v2, unsigned 
         }
 }
 
-/* Where the cpu controller of the given version is mounted: fields of /proc/self/mountinfo. */
-static bool cgroup_mount(bool v2, char *ret, size_t size)
-{
-        char  line[4096];
-        FILE *f = fopen("/proc/self/mountinfo", "re");
-        bool  found = false;
-
-        while (f && !found && fgets(line, sizeof line, f)) {
-                char  where[2048], type[64], options[1024];
-                char *dash = strstr(line, " - ");
-
-                if (!dash || sscanf(line, "%*s %*s %*s %*s %2047s", where) != 1 ||
-                    sscanf(dash, " - %63s %*s %1023s", type, options) != 2)
-                        continue;
-                if (v2 ? strcmp(type, "cgroup2")
-                       : strcmp(type, "cgroup") || !strstr(options, "cpu"))
-                        continue;
-                if (!v2 && strstr(options, "cpuset") && !strstr(options, "cpu,"))
-                        continue;
-                found = (size_t)snprintf(ret, size, "%s", where) < size;
-        }
-        if (f)
-                fclose(f);
-        return found;
-}
-
 /* Whether a list of controllers ("cpu,cpuacct") names cpu. */
 static bool lists_cpu(const char *list)
 {
@@ -447,10 +429,33 @@ static bool lists_cpu(const char *list)
         return false;
 }
 
-static unsigned cgroup_limit(unsigned limit)
+/* Where the cpu controller of the given version is mounted: fields of /proc/self/mountinfo. */
+static bool cgroup_mount(const char *root, bool v2, char *ret, size_t size)
 {
-        char  line[4096], mount[2048];
-        FILE *f = fopen("/proc/self/cgroup", "re");
+        char  line[4096];
+        FILE *f = open_below(root, "/proc/self/mountinfo");
+        bool  found = false;
+
+        while (f && !found && fgets(line, sizeof line, f)) {
+                char  where[2048], type[64], options[1024];
+                char *dash = strstr(line, " - ");
+
+                if (!dash || sscanf(line, "%*s %*s %*s %*s %2047s", where) != 1 ||
+                    sscanf(dash, " - %63s %*s %1023s", type, options) != 2)
+                        continue;
+                if (v2 ? strcmp(type, "cgroup2") : strcmp(type, "cgroup") || !lists_cpu(options))
+                        continue;
+                found = (size_t)snprintf(ret, size, "%s%s", root, where) < size;
+        }
+        if (f)
+                fclose(f);
+        return found;
+}
+
+unsigned weir__os_cpu_quota(const char *root, unsigned limit)
+{
+        char  line[4096], mount[4096];
+        FILE *f = open_below(root, "/proc/self/cgroup");
 
         while (f && fgets(line, sizeof line, f)) {
                 char *list = strchr(line, ':'), *path;
@@ -461,7 +466,7 @@ static unsigned cgroup_limit(unsigned limit)
                 *path++ = 0;
                 path[strcspn(path, "\n")] = 0;
                 v2 = !*list;
-                if ((v2 || lists_cpu(list)) && cgroup_mount(v2, mount, sizeof mount))
+                if ((v2 || lists_cpu(list)) && cgroup_mount(root, v2, mount, sizeof mount))
                         limit = tightest(mount, strcmp(path, "/") ? path : "", v2, limit);
         }
         if (f)
@@ -485,5 +490,5 @@ unsigned weir__os_cpu_limit(void)
         }
         if (!limit)
                 limit = (unsigned)MAX(1L, sysconf(_SC_NPROCESSORS_ONLN));
-        return cgroup_limit(limit);
+        return weir__os_cpu_quota("", limit);
 }

@@ -1,4 +1,4 @@
-/* Memory limits of cgroups, from trees of files that look like those of a kernel. */
+/* Limits of memory and quotas of processors that cgroups set, from trees of files that look like those of a kernel. */
 #include "check.h"
 #include "os/os.h"
 #include <stdarg.h>
@@ -177,4 +177,91 @@ PLAIN_TEST(errno_is_kept)
         weir__os_errno_set(42);
         weir__os_memory_limits("/nowhere", &m);
         ck_assert_int_eq(weir__os_errno_get(), 42);
+}
+
+/* ---- processors ---- */
+
+static unsigned ask_cpus(unsigned limit)
+{
+        unsigned n = weir__os_cpu_quota(root, limit);
+        char     command[128];
+
+        snprintf(command, sizeof command, "rm -rf %s", root);
+        ck_assert_int_eq(system(command), 0);
+        return n;
+}
+
+PLAIN_TEST(the_tightest_quota_of_all_ancestors_counts)
+{
+        begin("0::/a/b/c\n", V2);
+        put("/cg/a/b/c/cpu.max", "max 100000\n");
+        put("/cg/a/b/cpu.max", "300000 100000\n");
+        put("/cg/a/cpu.max", "500000 100000\n");
+        ck_assert_uint_eq(ask_cpus(64), 3);
+}
+
+PLAIN_TEST(a_part_of_a_processor_counts_as_one)
+{
+        begin("0::/a\n", V2);
+        put("/cg/a/cpu.max", "150000 100000\n");
+        ck_assert_uint_eq(ask_cpus(64), 2);
+}
+
+PLAIN_TEST(a_hundredth_of_a_processor_is_one)
+{
+        begin("0::/a\n", V2);
+        put("/cg/a/cpu.max", "1000 100000\n");
+        ck_assert_uint_eq(ask_cpus(64), 1);
+}
+
+PLAIN_TEST(a_quota_beyond_the_limit_changes_nothing)
+{
+        begin("0::/a\n", V2);
+        put("/cg/a/cpu.max", "9900000 100000\n");
+        ck_assert_uint_eq(ask_cpus(4), 4);
+}
+
+PLAIN_TEST(in_a_container_the_quota_of_what_is_mounted_counts)
+{
+        begin("0::/docker/1234\n", V2);
+        put("/cg/cpu.max", "200000 100000\n");
+        ck_assert_uint_eq(ask_cpus(64), 2);
+}
+
+/* cpuset and cpuacct begin with the same letters; once cpuacct, mounted first, was taken for cpu. */
+PLAIN_TEST(of_v1_the_quota_of_cpu_is_read_and_of_nothing_like_it)
+{
+        begin("4:cpuset:/s\n3:cpuacct:/s\n2:cpu:/a/b\n",
+              "31 23 0:27 / /cg1/cpuacct rw - cgroup cgroup rw,cpuacct\n"
+              "32 23 0:28 / /cg1/cpuset rw - cgroup cgroup rw,cpuset\n"
+              "33 23 0:29 / /cg1/cpu rw - cgroup cgroup rw,cpu\n");
+        put("/cg1/cpu/a/b/cpu.cfs_quota_us", "-1\n");
+        put("/cg1/cpu/a/b/cpu.cfs_period_us", "100000\n");
+        put("/cg1/cpu/a/cpu.cfs_quota_us", "40000\n");
+        put("/cg1/cpu/a/cpu.cfs_period_us", "20000\n");
+        put("/cg1/cpuacct/s/cpu.cfs_quota_us", "10000\n");
+        put("/cg1/cpuacct/s/cpu.cfs_period_us", "10000\n");
+        ck_assert_uint_eq(ask_cpus(64), 2);
+}
+
+PLAIN_TEST(of_v1_cpu_and_cpuacct_in_one_are_read)
+{
+        begin("2:cpu,cpuacct:/a\n", V1);
+        put("/cg1/cpu/a/cpu.cfs_quota_us", "500000\n");
+        put("/cg1/cpu/a/cpu.cfs_period_us", "100000\n");
+        ck_assert_uint_eq(ask_cpus(64), 5);
+}
+
+PLAIN_TEST(nonsense_is_no_quota)
+{
+        begin("0::/a\nnonsense\n", V2);
+        put("/cg/a/cpu.max", "many 0\n");
+        put("/cg/cpu.max", "100000 0\n");
+        ck_assert_uint_eq(ask_cpus(7), 7);
+}
+
+PLAIN_TEST(without_files_there_is_no_quota)
+{
+        ck_assert_ptr_nonnull(mkdtemp(root));
+        ck_assert_uint_eq(ask_cpus(7), 7);
 }

@@ -123,9 +123,10 @@ PLAIN_TEST(the_owner_takes_the_newest_started_and_a_thief_the_oldest)
                 weir__runq_put_spawned(p, &g[i]);
         ck_assert_uint_eq(weir__runq_size(p), 10);
         ck_assert_ptr_eq(weir__runq_get(p), &g[9]);
-        ck_assert_ptr_eq(weir__runq_steal(thief, p, false), &g[0]);
+        ck_assert_ptr_null(weir__runq_steal(thief, p, true));
+        ck_assert_ptr_eq(weir__runq_steal_spawned(thief, p), &g[0]);
         ck_assert_ptr_null(weir__runq_get(thief));      /* one at a time */
-        ck_assert_ptr_eq(weir__runq_steal(thief, p, false), &g[1]);
+        ck_assert_ptr_eq(weir__runq_steal_spawned(thief, p), &g[1]);
         ck_assert_ptr_eq(weir__runq_get(p), &g[8]);
 }
 
@@ -274,7 +275,8 @@ static void *thief(void *arg)
 
         own->head = own->tail = UINT32_MAX - 1000;
         while (__atomic_load_n(&r->left, __ATOMIC_RELAXED)) {
-                if ((g = weir__runq_steal(own, r->p, true)))
+                if ((g = weir__runq_steal_spawned(own, r->p)) ||
+                    (g = weir__runq_steal(own, r->p, true)))
                         take(r, g);
                 while ((g = weir__runq_get(own)))
                         take(r, g);
