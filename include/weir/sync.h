@@ -34,6 +34,7 @@
 
 #include <weir/base.h>
 #include <weir/go.h>
+#include <weir/time.h>
 
 WEIR_DECLS_BEGIN
 
@@ -55,41 +56,59 @@ WEIR_API void weir_mutex_lock(weir_mutex *m);
  * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
 WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
 
+/* Locks m, but waits for it no longer than until the moment `deadline` (weir_now() + d).
+ *
+ * Where m is free it is locked, even when that moment has passed.
+ *
+ * Parks: until m is free or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.  Panics: never. */
+WEIR_API int weir_mutex_lock_until(weir_mutex *m, weir_time deadline);
+
 /* Unlocks m, which another goroutine may have locked.
  *
  * The memory of m must outlast every unlock that is under way: who unlocks may still look at it
- * when the next one has locked already.
+ * when the next one has locked already. Two unlocks of what was locked once are a mistake that is
+ * found, unless they happen within the same nanoseconds.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked; it stays as it is. */
 WEIR_API void weir_mutex_unlock(weir_mutex *m);
 
-/* An uncontended mutex is taken and given back without a call: its first 32 bits go from 0 to 1 and
- * back, and who took it notes in its bytes 6 and 7 bits 16 to 31 of where its stack is, by which a
- * report of a deadlock tells who holds it. That is part of the binary interface; all else in a mutex
- * is not. The functions do the same and remain for who takes their address. */
-typedef uint32_t WEIR_MAY_ALIAS weir_mutex_word_;
-typedef uint16_t WEIR_MAY_ALIAS weir_mutex_owner_;
+/* An uncontended mutex is taken and given back without a call. To lock it, its first 16 bits go from 0
+ * to 1, and its bytes 6 and 7 note bits 16 to 31 of where the caller's stack is, by which a report of
+ * a deadlock tells who holds it. To unlock it, if its first 16 bits are 1 and the next 16 are 0,
+ * the first become 0; and if then the next are not 0, weir_mutex_unlocked_ is called. That is part of the binary
+ * interface; all else in a mutex is not. The functions do the same and remain for who takes their
+ * address. */
+typedef uint16_t WEIR_MAY_ALIAS weir_mutex_half_;
+
+WEIR_API void weir_mutex_unlocked_(weir_mutex *m);
 
 static inline void weir_mutex_lock_(weir_mutex *m)
 {
-        weir_mutex_word_ free_ = 0;
+        weir_mutex_half_ free_ = 0;
         char             here_;
 
-        if (__builtin_expect(__atomic_compare_exchange_n((weir_mutex_word_ *)m, &free_, 1u, 0,
+        if (__builtin_expect(!__atomic_load_n((weir_mutex_half_ *)m, __ATOMIC_RELAXED) &&
+                             __atomic_compare_exchange_n((weir_mutex_half_ *)m, &free_, 1, 0,
                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 1))
-                __atomic_store_n((weir_mutex_owner_ *)m + 3,
-                                 (weir_mutex_owner_)((uintptr_t)&here_ >> 16), __ATOMIC_RELAXED);
+                __atomic_store_n((weir_mutex_half_ *)m + 3,
+                                 (weir_mutex_half_)((uintptr_t)&here_ >> 16), __ATOMIC_RELAXED);
         else
                 weir_mutex_lock(m);
 }
 
 static inline void weir_mutex_unlock_(weir_mutex *m)
 {
-        weir_mutex_word_ mine = 1;
+        weir_mutex_half_ *half = (weir_mutex_half_ *)m;
 
-        if (__builtin_expect(!__atomic_compare_exchange_n((weir_mutex_word_ *)m, &mine, 0u, 0,
-                                                          __ATOMIC_RELEASE, __ATOMIC_RELAXED), 0))
+        if (__builtin_expect(__atomic_load_n(half, __ATOMIC_RELAXED) == 1 &&
+                             !__atomic_load_n(half + 1, __ATOMIC_RELAXED), 1)) {
+                __atomic_store_n(half, (weir_mutex_half_)0, __ATOMIC_RELEASE);
+                __atomic_signal_fence(__ATOMIC_SEQ_CST);
+                if (__builtin_expect(__atomic_load_n(half + 1, __ATOMIC_RELAXED), 0))
+                        weir_mutex_unlocked_(m);
+        } else {
                 weir_mutex_unlock(m);
+        }
 }
 
 #define weir_mutex_lock(m)   weir_mutex_lock_(m)
