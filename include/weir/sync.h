@@ -150,7 +150,8 @@ WEIR_API void weir_rwmutex_unlock(weir_rwmutex *m);
 
 /* Locks m to read, together with any number of others.
  *
- * Parks: while somebody writes or waits to.  From: goroutine.  Fails: never.  Panics: never. */
+ * Parks: while somebody writes or waits to.  From: goroutine.  Fails: never.
+ * Panics: never; builds with checks, the caller reads already. */
 WEIR_API void weir_rwmutex_rlock(weir_rwmutex *m);
 
 /* Locks m to read if nobody writes or waits to; false: somebody does.

@@ -23,6 +23,8 @@
  *         procs grows before a place of a new processor is used, and is read after WRITER is set.
  * Cost    Read lock and unlock: a locked instruction each, on a line that only this processor writes. Lock:
  *         one more than a mutex, and a line per processor read.
+ * Mistakes A goroutine that reads and locks to read again waits for ever once a writer came in between.
+ *         Builds that check know who reads (up to READING_MAX at once) and panic at the second lock.
  * Not     One counter of readers, as in Go: its line goes from core to core (bench rwmutex_read: 4 times
  *         as dear on two). Counters of its own for each mutex and processor: zero must be a
  *         working mutex, and nobody frees one. */
@@ -156,6 +158,74 @@ static bool has_readers(const struct rwmutex *m)
         return load_seq(&m->extra);
 }
 
+/* ---- who reads, in builds that check ---- */
+
+#if WEIR_CHECK >= 1
+
+enum { READING_MAX = 512 };
+
+static struct {
+        uint32_t lock;
+        uint32_t used;                  /* lock: entries from here on were never used */
+        struct {
+                uint64_t              id;       /* of the goroutine; 0: a free entry */
+                const struct rwmutex *m;
+        } entry[READING_MAX];           /* lock */
+} reading;
+
+static void check_recursion(const struct rwmutex *m, const struct g *g)
+{
+        bool found = false;
+
+        word_take(&reading.lock);
+        for (uint32_t i = 0; i < reading.used; i++)
+                found |= reading.entry[i].m == m && reading.entry[i].id == g->id;
+        word_drop(&reading.lock);
+        if (found)
+                weir__panic("recursive read lock of rwmutex %p: with a writer in between it would "
+                            "never end", (const void *)m);
+}
+
+static void note_reader(const struct rwmutex *m, const struct g *g)
+{
+        uint32_t i = 0;
+
+        word_take(&reading.lock);
+        while (i < reading.used && reading.entry[i].id)
+                i++;
+        if (i < READING_MAX) {
+                reading.entry[i].id = g->id;
+                reading.entry[i].m = m;
+                reading.used = MAX(reading.used, i + 1);
+        }
+        word_drop(&reading.lock);
+}
+
+/* The goroutine's own note, else one of another, for which it unlocks. */
+static void forget_reader(const struct rwmutex *m, const struct g *g)
+{
+        uint32_t at = READING_MAX;
+
+        word_take(&reading.lock);
+        for (uint32_t i = 0; i < reading.used; i++)
+                if (reading.entry[i].id && reading.entry[i].m == m) {
+                        at = i;
+                        if (reading.entry[i].id == g->id)
+                                break;
+                }
+        if (at < READING_MAX)
+                reading.entry[at].id = 0;
+        word_drop(&reading.lock);
+}
+
+#else
+
+#define check_recursion(m, g) ((void)(m), (void)(g))
+#define note_reader(m, g)     ((void)(m), (void)(g))
+#define forget_reader(m, g)   ((void)(m), (void)(g))
+
+#endif
+
 /* ---- readers ---- */
 
 /* A reader has left while a writer is there. */
@@ -218,34 +288,46 @@ static slowpath bool read_slow(struct rwmutex *m, struct g *g, int64_t deadline)
 
 void weir_rwmutex_rlock(weir_rwmutex *pub)
 {
-        struct g *g = weir__sched_need_g("weir_rwmutex_rlock");
+        struct rwmutex *m = open_rwmutex(pub);
+        struct g       *g = weir__sched_need_g("weir_rwmutex_rlock");
 
-        if (unlikely(!try_read(open_rwmutex(pub)))) {
-                read_slow(open_rwmutex(pub), g, NO_DEADLINE);
+        check_recursion(m, g);
+        if (unlikely(!try_read(m))) {
+                read_slow(m, g, NO_DEADLINE);
                 keep_frame();
         }
+        note_reader(m, g);
 }
 
 bool weir_rwmutex_try_rlock(weir_rwmutex *pub)
 {
-        weir__sched_need_g("weir_rwmutex_try_rlock");
-        return try_read(open_rwmutex(pub));
+        struct rwmutex *m = open_rwmutex(pub);
+        struct g       *g = weir__sched_need_g("weir_rwmutex_try_rlock");
+
+        if (!try_read(m))
+                return false;
+        note_reader(m, g);
+        return true;
 }
 
 int weir_rwmutex_rlock_until(weir_rwmutex *pub, weir_time deadline)
 {
-        struct g *g = weir__sched_need_g("weir_rwmutex_rlock_until");
-        bool      got = try_read(open_rwmutex(pub)) || read_slow(open_rwmutex(pub), g, deadline);
+        struct rwmutex *m = open_rwmutex(pub);
+        struct g       *g = weir__sched_need_g("weir_rwmutex_rlock_until");
 
+        if (!try_read(m) && !read_slow(m, g, deadline))
+                return WEIR_ETIMEOUT;
+        note_reader(m, g);
         keep_frame();
-        return got ? 0 : WEIR_ETIMEOUT;
+        return 0;
 }
 
 void weir_rwmutex_runlock(weir_rwmutex *pub)
 {
         struct rwmutex *m = open_rwmutex(pub);
+        struct g       *g = weir__sched_need_g("weir_rwmutex_runlock");
 
-        weir__sched_need_g("weir_rwmutex_runlock");
+        forget_reader(m, g);
         count_down(m, own_place(m));
         if (unlikely(load_seq(&m->state) & WRITER))
                 left(m);

@@ -133,7 +133,7 @@ WEIR_TEST_WITH(other_goroutines_may_unlock_and_many_mutexes_share_places, .procs
 
         for (int i = 0; i < N; i++)
                 for (int k = 0; k < 3; k++)
-                        weir_rwmutex_rlock(&all[i]);
+                        ck_assert(weir_rwmutex_try_rlock(&all[i]));
         for (int i = 0; i < N; i++)
                 ck_assert(!weir_rwmutex_try_lock(&all[i]));
         for (int i = 0; i < N; i++)
@@ -165,6 +165,35 @@ WEIR_TEST(deadlines_end_the_waits_of_readers_and_writers)
         ck_assert(weir_rwmutex_try_rlock(&m));
         weir_rwmutex_runlock(&m);
 }
+
+#if WEIR_CHECK >= 1
+static void rlock(void *m)
+{
+        weir_rwmutex_rlock(m);
+}
+
+weir_task(read_beside, my, { weir_rwmutex *m; })
+{
+        weir_rwmutex_rlock(my->m);
+        weir_rwmutex_runlock(my->m);
+}
+
+WEIR_TEST(builds_that_check_refuse_a_recursive_read_lock)
+{
+        weir_rwmutex    m = { 0 };
+        weir_panic_info info;
+        weir_wg         wg = { 0 };
+
+        weir_rwmutex_rlock(&m);
+        ck_assert_int_eq(weir_protect(rlock, &m, &info), WEIR_EPANIC);
+        ck_assert_ptr_nonnull(strstr(info.message, "recursive read lock"));
+        weir_wg_go(&wg, read_beside, .m = &m);
+        weir_wg_wait(&wg);
+        weir_rwmutex_runlock(&m);
+        weir_rwmutex_rlock(&m);
+        weir_rwmutex_runlock(&m);
+}
+#endif
 
 static void unlock_unlocked(void *m)
 {
