@@ -1,8 +1,8 @@
 /* weir/sync.h: mutex, rwmutex, cond, semaphore, wait group, once.
  *
- * All are plain structs that work when zero: static ones need no initialisation, and there is nothing to
- * destroy. They park goroutines and never block a thread. A copy of one in use is useless; share its
- * address.
+ * All are plain structs that work when zero: static ones need no initialisation, and there is
+ * nothing to destroy. They park goroutines and never block a thread. A copy of one in use is
+ * useless; share its address.
  *
  * What waits until a moment takes that moment, not a duration: weir_now() + WEIR_SECOND.
  *
@@ -66,7 +66,8 @@ WEIR_API bool weir_mutex_try_lock(weir_mutex *m);
  *
  * Where m is free it is locked, even when that moment has passed.
  *
- * Parks: until m is free or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.  Panics: never. */
+ * Parks: until m is free or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.
+ * Panics: never. */
 WEIR_API int weir_mutex_lock_until(weir_mutex *m, weir_time deadline);
 
 /* Unlocks m, which another goroutine may have locked.
@@ -78,12 +79,12 @@ WEIR_API int weir_mutex_lock_until(weir_mutex *m, weir_time deadline);
  * Parks: no.  From: goroutine.  Fails: never.  Panics: m is not locked; it stays as it is. */
 WEIR_API void weir_mutex_unlock(weir_mutex *m);
 
-/* An uncontended mutex is taken and given back without a call. To lock it, its first 16 bits go from 0
- * to 1, and its bytes 6 and 7 note bits 16 to 31 of where the caller's stack is, by which a report of
- * a deadlock tells who holds it. To unlock it, if its first 16 bits are 1 and the next 16 are 0,
- * the first become 0; and if then the next are not 0, weir_mutex_unlocked_ is called. That is part of the binary
- * interface; all else in a mutex is not. The functions do the same and remain for who takes their
- * address. */
+/* An uncontended mutex is taken and given back without a call. To lock it, its first 16 bits go
+ * from 0 to 1, and its bytes 6 and 7 note bits 16 to 31 of where the caller's stack is, by which a
+ * report of a deadlock tells who holds it. To unlock it, if its first 16 bits are 1 and the next 16
+ * are 0, the first become 0; and if then the next are not 0, weir_mutex_unlocked_ is called. That
+ * is part of the binary interface; all else in a mutex is not. The functions do the same and remain
+ * for who takes their address. */
 typedef uint16_t WEIR_MAY_ALIAS weir_mutex_half_;
 
 WEIR_API void weir_mutex_unlocked_(weir_mutex *m);
@@ -122,10 +123,10 @@ static inline void weir_mutex_unlock_(weir_mutex *m)
 
 /* ---- rwmutex: many readers or one writer ---- */
 
-/* Where most only read, on several processors, an rwmutex is cheaper than a mutex: readers do not meet.
- * A writer that comes keeps new readers out, and those that wait when it unlocks go before the next
- * writer: neither side starves. A goroutine that reads must not lock to read again: when a writer came
- * in between, each waits for the other. */
+/* Where most only read, on several processors, an rwmutex is cheaper than a mutex: readers do not
+ * meet. A writer that comes keeps new readers out, and those that wait when it unlocks go before
+ * the next writer: neither side starves. A goroutine that reads must not lock to read again: when a
+ * writer came in between, each waits for the other. */
 
 /* Locks m to write.
  *
@@ -139,8 +140,8 @@ WEIR_API bool weir_rwmutex_try_lock(weir_rwmutex *m);
 
 /* Locks m to write, but waits no longer than until the moment `deadline`.
  *
- * Parks: until nobody else reads or writes, or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.
- * Panics: never. */
+ * Parks: until nobody else reads or writes, or the deadline.  From: goroutine.
+ * Fails: WEIR_ETIMEOUT.  Panics: never. */
 WEIR_API int weir_rwmutex_lock_until(weir_rwmutex *m, weir_time deadline);
 
 /* Unlocks m, which is locked to write; another goroutine may have done that.
@@ -186,8 +187,8 @@ WEIR_API void weir_rwmutex_runlock(weir_rwmutex *m);
  * Panics: `held` is not locked. */
 WEIR_API void weir_cond_wait(weir_cond *c, weir_mutex *held);
 
-/* The same, but waits for the signal no longer than until the moment `deadline`. The mutex is locked
- * again either way.
+/* The same, but waits for the signal no longer than until the moment `deadline`. The mutex is
+ * locked again either way.
  *
  * Parks: until a signal or the deadline, and then until the mutex is free.  From: goroutine.
  * Fails: WEIR_ETIMEOUT.  Panics: `held` is not locked. */
@@ -205,7 +206,8 @@ WEIR_API void weir_cond_broadcast(weir_cond *c);
 
 /* ---- semaphore: a number of units to be had ---- */
 
-/* One with n units: weir_sema places = WEIR_SEMA(10). A zero one has none until some are released. */
+/* One with n units: weir_sema places = WEIR_SEMA(10). A zero one has none until some are
+ * released. */
 #define WEIR_SEMA(n) { { (n) } }
 
 /* Takes n units of s, in the order of coming: who wants few waits behind who wants many.
@@ -283,10 +285,12 @@ WEIR_API void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *ar
  * Panics: fn is NULL. */
 WEIR_API void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg);
 
-/* Returns what fn(arg) returned when it was called by the first caller with this o; fn is called once.
+/* Returns what fn(arg) returned when it was called by the first caller with this o; fn is called
+ * once.
  *
  * Parks: while another goroutine runs fn, or if fn does.  From: goroutine.  Fails: never.
- * Panics: fn is NULL; fn panicked, in the first call with its panic and in later ones with another. */
+ * Panics: fn is NULL; fn panicked, in the first call with its panic and in later ones with
+ * another. */
 WEIR_API void *weir_once_get(weir_once_value *o, void *(*fn)(void *arg), void *arg);
 
 WEIR_DECLS_END

@@ -1,9 +1,9 @@
 /* The condition variable.
  *
  * What    A line of goroutines that gave a mutex back to wait for a signal.
- * Order   A waiter is in line before it unlocks the mutex, so a signal of whoever locks that mutex next
- *         finds it. It is marked parked only after the unlock, which may do things of its own: a signal
- *         that comes in between sets `signalled`, and the waiter does not park.
+ * Order   A waiter is in line before it unlocks the mutex, so a signal of whoever locks that mutex
+ *         next finds it. It is marked parked only after the unlock, which may do things of its own:
+ *         a signal that comes in between sets `signalled`, and the waiter does not park.
  * Cost    A signal without waiters: a load. */
 #include "sync/sync.h"
 #include "time/time.h"

@@ -1,10 +1,11 @@
-/* Goroutines in line: first come, first served, with deadlines. What RWMutex, Cond and semaphore wait by.
+/* Goroutines in line: first come, first served, with deadlines. What RWMutex, Cond and semaphore
+ * wait by.
  *
- * What    A circular list of records on the stacks of those who wait, inside an object that is locked by
- *         a word (word_take).
- * Order   The goroutine is PARKED before the object's lock is dropped, so who takes its record out may
- *         ready it at once. The timer of a deadline takes the record out itself; its stop is final
- *         (time/timer.c), so the record outlives its last reader. */
+ * What    A circular list of records on the stacks of those who wait, inside an object that is
+ *         locked by a word (word_take).
+ * Order   The goroutine is PARKED before the object's lock is dropped, so who takes its record out
+ *         may ready it at once. The timer of a deadline takes the record out itself; its stop is
+ *         final (time/timer.c), so the record outlives its last reader. */
 #include "sync/sync.h"
 #include "time/time.h"
 
@@ -69,8 +70,8 @@ static void on_deadline(struct timer *t)
                 weir__sched_ready(a->w->g);
 }
 
-bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why why, const void *on,
-                     int64_t deadline)
+bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why why,
+                     const void *on, int64_t deadline)
 {
         struct alarm a = { .line = l, .lock = lock, .w = w };
 

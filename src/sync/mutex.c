@@ -2,54 +2,55 @@
  *
  * What    One word decides; goroutines that must wait stand in a list inside the mutex. As long as
  *         nobody ever had to wait, unlocking is a plain store.
- * Shape   word: in the low half LOCKED, SLOW and a count, in the high half WAITERS, WOKEN, STARVING,
- *         ASKED, SETTLED; a spin word for the list; a note of where the owner's stack is; the list's
- *         last record (circular, last->next is the first).
+ * Shape   word: in the low half LOCKED, SLOW and a count, in the high half WAITERS, WOKEN,
+ *         STARVING, ASKED, SETTLED; a spin word for the list; a note of where the owner's stack is;
+ *         the list's last record (circular, last->next is the first).
  * States  of the word:
  *           LOCKED    somebody owns the mutex
  *           WAITERS   the list is not empty (changed with the list's spin word held)
  *           WOKEN     one goroutine was woken, or spins, to compete: do not wake another
  *           STARVING  the mutex is handed from owner to the first waiter; nobody else may take it
  *           ASKED     somebody had to wait: who locks from now on unlocks by a locked instruction
- *           SLOW      and who locked last did so after ASKED. It keeps the inlined lock, which wants
- *                     the low half to be 0, away
+ *           SLOW      and who locked last did so after ASKED. It keeps the inlined lock, which
+ *                     wants the low half to be 0, away
  *           SETTLED   and who locked before ASKED has seen it, or will when he has unlocked
  *         Normal mode: who comes at the right moment gets it, the woken one competes and, when it
  *         loses, stands first in line again. A waiter that lost for a millisecond turns STARVING
  *         on; it goes off when a waiter that got it had waited less, or was the last.
  *         That part of the algorithm is Go's sync.Mutex.
- *         ASKED, SLOW and SETTLED go off together, with the unlock that is the WEIR_CALM_MAX-th since
- *         somebody stood in line.
- * Duty    A word with WAITERS and neither LOCKED nor WOKEN is the duty of whoever made it so: wake()
- *         sets WOKEN, by which one of several is chosen, and readies the first in line; with STARVING
- *         that one owns the mutex.
+ *         ASKED, SLOW and SETTLED go off together, with the unlock that is the WEIR_CALM_MAX-th
+ *         since somebody stood in line.
+ * Duty    A word with WAITERS and neither LOCKED nor WOKEN is the duty of whoever made it so:
+ *         wake() sets WOKEN, by which one of several is chosen, and readies the first in line; with
+ *         STARVING that one owns the mutex.
  * Order   The acquire of LOCKED pairs with the release that clears it. A record is its goroutine's
  *         until it is in the list, then the list's, then its waker's until ready.
- *         The unlock by a store, which is for a word of exactly LOCKED: it stores the low half, then
- *         reads the high one; a waiter writes the high half, then reads the low one. Both would need
- *         a fence between the two, else both may see what was before, and the waiter sleeps beside a
- *         free mutex. The unlock has none. The first waiter makes up for it by a fence in every
- *         thread (settle(), membarrier(2)): who stored before it is seen by the waiter, who stores
- *         after it sees the waiter and comes to weir_mutex_unlocked_. Where SLOW or SETTLED is set no
- *         fence is needed: the one owner unlocks by a locked instruction, the other one sees at least
- *         ASKED after his store and then looks again by a locked instruction.
- *         STARVING is for SLOW ones only: the store of the others would let the inlined lock in.
- * Owner   The word could not hold him: it is 0 or 1 in the programs. The note is stored after the lock
- *         is taken, never taken back, and read when all goroutines are asleep. 16 bits of an address
- *         tell some ten thousand stacks apart; those that they do not are all named.
- * Cost    Uncontended: one locked instruction to lock, one store and two loads to unlock, all inlined in
- *         the caller by weir/sync.h: 2.3 ns where Go, with a locked instruction for each, takes 4.6.
- *         The note is free. The fence costs 0.3 us, and 10 to 30 while other threads of the process run:
- *         at most once in WEIR_CALM_MAX unlocks.
- *         What is stored as a half must be read as a half by who comes next, or the load waits for the
- *         store to reach the cache: those that are inlined take the halves one by one (a compare of
- *         the whole word made it 7 ns).
- * Mistakes An unlock of what is not locked changes nothing. Only where two unlocks of what was locked
- *         once meet within some nanoseconds may both pass: a store does not compare.
+ *         The unlock by a store, which is for a word of exactly LOCKED: it stores the low half,
+ *         then reads the high one; a waiter writes the high half, then reads the low one. Both
+ *         would need a fence between the two, else both may see what was before, and the waiter
+ *         sleeps beside a free mutex. The unlock has none. The first waiter makes up for it by a
+ *         fence in every thread (settle(), membarrier(2)): who stored before it is seen by the
+ *         waiter, who stores after it sees the waiter and comes to weir_mutex_unlocked_. Where SLOW
+ *         or SETTLED is set no fence is needed: the one owner unlocks by a locked instruction, the
+ *         other one sees at least ASKED after his store and then looks again by a locked
+ *         instruction. STARVING is for SLOW ones only: the store of the others would let the
+ *         inlined lock in.
+ * Owner   The word could not hold him: it is 0 or 1 in the programs. The note is stored after the
+ *         lock is taken, never taken back, and read when all goroutines are asleep. 16 bits of an
+ *         address tell some ten thousand stacks apart; those that they do not are all named.
+ * Cost    Uncontended: one locked instruction to lock, one store and two loads to unlock, all
+ *         inlined in the caller by weir/sync.h: 2.3 ns where Go, with a locked instruction for
+ *         each, takes 4.6. The note is free. The fence costs 0.3 us, and 10 to 30 while other
+ *         threads of the process run: at most once in WEIR_CALM_MAX unlocks.
+ *         What is stored as a half must be read as a half by who comes next, or the load waits for
+ *         the store to reach the cache: those that are inlined take the halves one by one (a
+ *         compare of the whole word made it 7 ns).
+ * Mistakes An unlock of what is not locked changes nothing. Only where two unlocks of what was
+ *         locked once meet within some nanoseconds may both pass: a store does not compare.
  * Not     Handing over always: each unlock of a contended mutex is then a switch. A futex: it would
  *         block the thread. The flags in one half with LOCKED: the store would wipe them out. Bias
- *         towards a goroutine, so that locking too is without a locked instruction: to take the bias
- *         away costs a signal, and mutexes that one goroutine alone uses are not what programs
+ *         towards a goroutine, so that locking too is without a locked instruction: to take the
+ *         bias away costs a signal, and mutexes that one goroutine alone uses are not what programs
  *         have. */
 #include "sync/sync.h"
 #include "base/debug.h"
@@ -99,7 +100,7 @@ struct mutex {
 
 _Static_assert(sizeof(struct mutex) <= sizeof(weir_mutex), "weir_mutex is too small");
 _Static_assert(offsetof(struct mutex, owner) == 6, "weir/sync.h stores it there");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "weir/sync.h takes half[0] for the low one");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "weir/sync.h: half[0] is the low one");
 
 /* One wait with a deadline. */
 struct alarm {
@@ -227,8 +228,8 @@ static slowpath void settle(struct mutex *m, struct record *r)
         if (!weir__os_fence_all())
                 weir__throw("membarrier, which worked before, is refused");
         list_take(m);
-        /* Out of line already: somebody has seen it. While it is there WAITERS is set, so that ASKED is
-         * the one that came before the fence. */
+        /* Out of line already: somebody has seen it. While it is there WAITERS is set, so that
+         * ASKED is the one that came before the fence. */
         old = load_relaxed(&m->word);
         while (r->in_line && (old & LOCKED) && !cas_relaxed(&m->word, &old, old | SETTLED))
                 ;
@@ -273,8 +274,8 @@ static slowpath void look_again(struct mutex *m)
         weir_sleep(POLL_NS);
 }
 
-/* The mutex was handed to this goroutine: STARVING keeps all others away until LOCKED is set. False:
- * it did not, for somebody unlocked what was not his, and it is a woken one like others. */
+/* The mutex was handed to this goroutine: STARVING keeps all others away until LOCKED is set.
+ * False: it did not, for somebody unlocked what was not his, and it is a woken one like others. */
 static bool accept_hand(struct mutex *m, bool starving)
 {
         uint32_t old = load_relaxed(&m->word), new;
@@ -440,8 +441,8 @@ static slowpath void unlock_slow(struct mutex *m, uint32_t old)
         wake(m, new);
 }
 
-/* After an unlock by a store has found flags. They may be older than what they tell of: the store is
- * brought before the next look. */
+/* After an unlock by a store has found flags. They may be older than what they tell of: the store
+ * is brought before the next look. */
 void weir_mutex_unlocked_(weir_mutex *pub)
 {
         struct mutex *m = open_mutex(pub);

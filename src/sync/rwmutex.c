@@ -1,33 +1,35 @@
 /* The mutex of readers and writers.
  *
- * What    Any number of readers or one writer. Readers count themselves in a place of their processor's,
- *         so that they do not meet; a writer adds the places up.
- * Shape   The mutex: a mutex among writers, a state (WRITER, WAITING), the readers that were let in from
- *         the line, the line of readers, the writer that waits.
- *         Places: for each processor a small table, shared by all mutexes; a place holds the mutex's
- *         address and a count. A reader whose place another mutex has counts itself in the mutex.
- *         The number of readers is the sum of all these counts. A reader that unlocks takes one away
- *         wherever it finds one, for it may have moved to another processor: counts are alike.
+ * What    Any number of readers or one writer. Readers count themselves in a place of their
+ *         processor's, so that they do not meet; a writer adds the places up.
+ * Shape   The mutex: a mutex among writers, a state (WRITER, WAITING), the readers that were let in
+ *         from the line, the line of readers, the writer that waits.
+ *         Places: for each processor a small table, shared by all mutexes; a place holds the
+ *         mutex's address and a count. A reader whose place another mutex has counts itself in the
+ *         mutex. The number of readers is the sum of all these counts. A reader that unlocks takes
+ *         one away wherever it finds one, for it may have moved to another processor: counts are
+ *         alike.
  * States  WRITER    a writer has the mutex or waits for the readers to leave: no new readers
  *         WAITING   readers are in line (changed with the list's word held)
- *         A writer keeps WRITER from when it comes until it unlocks. Then all readers in line are let
- *         in at once, before the next writer may come: neither side starves.
+ *         A writer keeps WRITER from when it comes until it unlocks. Then all readers in line are
+ *         let in at once, before the next writer may come: neither side starves.
  * Locks   writers, then list; the list's word is held for some tens of instructions.
  * Order   A reader counts itself (locked instruction), then looks at WRITER; a writer sets WRITER
  *         (locked instruction), then looks at the counts. One of them sees the other. A reader that
- *         sees WRITER takes its count back, and like one that unlocks wakes the writer if it was the
- *         last.
+ *         sees WRITER takes its count back, and like one that unlocks wakes the writer if it was
+ *         the last.
  *         The sum is not taken at one moment. While WRITER is set, all that is added is taken away
- *         again by who added it, from the same place if it is still there; so a place that was 0 holds no
- *         more than what is about to be taken back, and where all were 0 nobody reads.
+ *         again by who added it, from the same place if it is still there; so a place that was 0
+ *         holds no more than what is about to be taken back, and where all were 0 nobody reads.
  *         procs grows before a place of a new processor is used, and is read after WRITER is set.
- * Cost    Read lock and unlock: a locked instruction each, on a line that only this processor writes. Lock:
- *         one more than a mutex, and a line per processor read.
- * Mistakes A goroutine that reads and locks to read again waits for ever once a writer came in between.
- *         Builds that check know who reads (up to READING_MAX at once) and panic at the second lock.
- * Not     One counter of readers, as in Go: its line goes from core to core (bench rwmutex_read: 4 times
- *         as dear on two). Counters of its own for each mutex and processor: zero must be a
- *         working mutex, and nobody frees one. */
+ * Cost    Read lock and unlock: a locked instruction each, on a line that only this processor
+ *         writes. Lock: one more than a mutex, and a line per processor read.
+ * Mistakes A goroutine that reads and locks to read again waits for ever once a writer came in
+ *         between. Builds that check know who reads (up to READING_MAX at once) and panic at the
+ *         second lock.
+ * Not     One counter of readers, as in Go: its line goes from core to core. Counters
+ *         of its own for each mutex and processor: zero must be a working mutex, and nobody frees
+ *         one. */
 #include "sync/sync.h"
 
 #ifndef WEIR_PLACES_PROCS
@@ -258,8 +260,8 @@ static inline bool try_read(struct rwmutex *m)
         return false;
 }
 
-/* Sets WAITING where WRITER is set; both at once, for a writer without WAITING unlocks without a look at
- * the line. With the list's word. */
+/* Sets WAITING where WRITER is set; both at once, for a writer without WAITING unlocks without a
+ * look at the line. With the list's word. */
 static bool ask_writer(struct rwmutex *m)
 {
         uint32_t old = load_relaxed(&m->state);

@@ -1,9 +1,9 @@
 /* The weighted semaphore.
  *
- * What    A number of units, and a line of goroutines that want more than there are. First come, first
- *         served: who wants few waits behind who wants many, or the latter would starve.
- * States  Units are the semaphore's until a release finds enough of them for the first in line: they are
- *         that goroutine's before it runs.
+ * What    A number of units, and a line of goroutines that want more than there are. First come,
+ *         first served: who wants few waits behind who wants many, or the latter would starve.
+ * States  Units are the semaphore's until a release finds enough of them for the first in line:
+ *         they are that goroutine's before it runs.
  * Cost    Acquire and release without waiting: one locked instruction each. */
 #include "sync/sync.h"
 

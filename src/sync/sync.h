@@ -14,7 +14,8 @@
 
 bool weir__wg_tell(const void *on, struct object_told *ret);    /* for the hook object_tell */
 
-/* ---- line.c: goroutines in line, inside objects that have no room for more than a word to lock ---- */
+/* ---- line.c: goroutines in line, inside objects that have no room for more than a word to lock
+ * ---- */
 
 /* One goroutine's wait, a record on its stack.
  *
@@ -34,10 +35,10 @@ struct line {
 
 #define NO_DEADLINE INT64_MAX
 
-/* Parks the caller at the end of the line until somebody takes it out and readies it. The object's lock
- * is held, and dropped in here. False: the deadline took it out. */
-bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why why, const void *on,
-                     int64_t deadline);
+/* Parks the caller at the end of the line until somebody takes it out and readies it. The object's
+ * lock is held, and dropped in here. False: the deadline took it out. */
+bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why why,
+                     const void *on, int64_t deadline);
 
 /* The first in line, taken out, or NULL. With the lock; ready its goroutine without. */
 struct waiting *weir__line_take(struct line *l);

@@ -1,5 +1,5 @@
-/* The mutex (src/sync/mutex.c): one owner at a time, who sees what the last one did; nobody waits for
- * a mutex that is free. */
+/* The mutex (src/sync/mutex.c): one owner at a time, who sees what the last one did; nobody waits
+ * for a mutex that is free. */
 #include "sync/sync.h"
 #include "base/debug.h"
 #include "fake.h"
@@ -53,8 +53,8 @@ static void try(void)
         }
 }
 
-/* Neither locked nor waited for. (The note of the owner, the count of calm unlocks and the flags of a
- * contended mutex may be there.) */
+/* Neither locked nor waited for. (The note of the owner, the count of calm unlocks and the flags of
+ * a contended mutex may be there.) */
 static bool is_free(void)
 {
         return !(m.state_[0] & 0x70001) && !(m.state_[0] >> 32 & 0xffff) && !m.state_[1];
@@ -124,8 +124,8 @@ int main(int argc, char **argv)
                           { "lock_slow:cas_acquire(&m->word)", MUTATE_RELAX },
                           { "stand_in_line:cas_relaxed(&m->word)", MUTATE_BLIND },
                           { "take_out:fetch_and_relaxed(&m->word)", MUTATE_SKIP } } },
-                /* The unlock that stores, and who waits beside it: without the fence of all threads (it
-                 * is left out where SETTLED is set), without the look after it. */
+                /* The unlock that stores, and who waits beside it: without the fence of all threads
+                 * (it is left out where SETTLED is set), without the look after it. */
                 { .name = "mutex/store", .setup = make, .finish = counted_twice, .bound = 4,
                   .thread = { once, once },
                   .mutants = {

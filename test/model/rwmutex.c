@@ -1,5 +1,5 @@
-/* The rwmutex (src/sync/rwmutex.c): a writer is alone, readers see what the last one wrote, and nobody
- * waits for a mutex that is free. */
+/* The rwmutex (src/sync/rwmutex.c): a writer is alone, readers see what the last one wrote, and
+ * nobody waits for a mutex that is free. */
 #include "sync/sync.h"
 #include "base/debug.h"
 #include "fake.h"
@@ -87,8 +87,8 @@ static void wrote_twice(void)
 int main(int argc, char **argv)
 {
         static const struct scenario all[] = {
-                { .name = "rwmutex/reader and writer", .setup = make, .finish = wrote_once, .bound = 4,
-                  .thread = { read_it, write_it },
+                { .name = "rwmutex/reader and writer", .setup = make, .finish = wrote_once,
+                  .bound = 4, .thread = { read_it, write_it },
                   .mutants = {
                           { "weir_rwmutex_lock:fetch_or_seq(&m->state)", MUTATE_RELAX },
                           { "try_read:load_seq(&m->state)", MUTATE_FORCE, 0 },
@@ -104,8 +104,8 @@ int main(int argc, char **argv)
                           { "take_from:cas_seq(place)", MUTATE_RELAX },
                           { "admit:fetch_add_seq(&m->extra)", MUTATE_SKIP } } },
                 /* Who was let in from the line has no place. */
-                { .name = "rwmutex/let in", .setup = make_written, .finish = wrote_twice, .bound = 4,
-                  .thread = { finish_and_write, read_it },
+                { .name = "rwmutex/let in", .setup = make_written, .finish = wrote_twice,
+                  .bound = 4, .thread = { finish_and_write, read_it },
                   .mutants = {
                           { "has_readers:load_seq(&m->extra)", MUTATE_FORCE, 0 } } },
                 { .name = "rwmutex/two writers", .setup = make, .finish = wrote_twice, .bound = 3,

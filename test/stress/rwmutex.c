@@ -1,5 +1,5 @@
-/* RWMutexes, conds and semaphores under load: writers are alone, units are never more than there are,
- * no wait is forgotten, with and without deadlines. */
+/* RWMutexes, conds and semaphores under load: writers are alone, units are never more than there
+ * are, no wait is forgotten, with and without deadlines. */
 #include "stress.h"
 
 enum { WORKERS = 24, MUTEXES = 5, ROUNDS = 400 };

@@ -1,6 +1,6 @@
 /* run: WEIR_DEBUG=membarrier=0 */
-/* The mutex where the kernel has no fence for all threads: who waits beside an unlock that stores looks
- * again instead of sleeping. */
+/* The mutex where the kernel has no fence for all threads: who waits beside an unlock that stores
+ * looks again instead of sleeping. */
 #include "check.h"
 
 weir_task(count_up, my, { weir_mutex *m; long *n; int rounds; })

@@ -155,12 +155,14 @@ WEIR_TEST(deadlines_end_the_waits_of_readers_and_writers)
         ck_assert_int_eq(weir_rwmutex_lock_until(&m, soon), WEIR_ETIMEOUT);
         ck_assert_int_ge(weir_now(), soon);
         ck_assert_int_eq(weir_rwmutex_lock_until(&m, soon), WEIR_ETIMEOUT);
-        ck_assert_int_eq(weir_rwmutex_rlock_until(&m, soon), 0);        /* no writer is left behind */
+        ck_assert_int_eq(weir_rwmutex_rlock_until(&m, soon), 0);   /* no writer is there */
         weir_rwmutex_runlock(&m);
         weir_rwmutex_runlock(&m);
         ck_assert_int_eq(weir_rwmutex_lock_until(&m, soon), 0);
-        ck_assert_int_eq(weir_rwmutex_rlock_until(&m, weir_now() + WEIR_MILLISECOND), WEIR_ETIMEOUT);
-        ck_assert_int_eq(weir_rwmutex_lock_until(&m, weir_now() + WEIR_MILLISECOND), WEIR_ETIMEOUT);
+        soon = weir_now() + WEIR_MILLISECOND;
+        ck_assert_int_eq(weir_rwmutex_rlock_until(&m, soon), WEIR_ETIMEOUT);
+        soon = weir_now() + WEIR_MILLISECOND;
+        ck_assert_int_eq(weir_rwmutex_lock_until(&m, soon), WEIR_ETIMEOUT);
         weir_rwmutex_unlock(&m);
         ck_assert(weir_rwmutex_try_rlock(&m));
         weir_rwmutex_runlock(&m);
