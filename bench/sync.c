@@ -1,7 +1,8 @@
 /* What waits without channels costs; the mutex is in mutex.c.
  *
  * rwmutex_read       8 goroutines lock an rwmutex to read, and nobody writes.
- * rwmutex_mostly     the same, but one lock in 100 is to write.
+ * rwmutex_writes_1   the same, but one lock in 100 is to write; _5, _20 and _50: so many.
+ * mutex_for_all      what these do, with a mutex: below it the rwmutex pays.
  * rwmutex_writer     8 goroutines read without a pause; one op is one lock to write beside them.
  * once_done          a once that is done.
  * sema_uncontended   acquire and release a unit that is there.
@@ -58,9 +59,56 @@ BENCH(rwmutex_read)
         rwmutex(b, 0);
 }
 
-BENCH(rwmutex_mostly)
+BENCH(rwmutex_writes_1)
 {
         rwmutex(b, 100);
+}
+
+BENCH(rwmutex_writes_5)
+{
+        rwmutex(b, 20);
+}
+
+BENCH(rwmutex_writes_20)
+{
+        rwmutex(b, 5);
+}
+
+BENCH(rwmutex_writes_50)
+{
+        rwmutex(b, 2);
+}
+
+struct plain {
+        weir_mutex m;
+        int64_t    count;               /* lock: m */
+};
+
+weir_task(use_plain, my, { weir_wg *wg; struct plain *s; int64_t n; })
+{
+        struct plain *s = my->s;
+        int64_t       sum = 0;
+
+        for (int64_t i = 0, n = my->n; i < n; i++) {
+                weir_mutex_lock(&s->m);
+                sum += s->count;
+                weir_mutex_unlock(&s->m);
+        }
+        if (sum < 0)
+                abort();
+        weir_wg_done(my->wg);
+}
+
+BENCH(mutex_for_all)
+{
+        struct plain *s = bench_alloc(1, sizeof *s);
+        weir_wg       wg = { 0 };
+
+        weir_wg_add(&wg, 8);
+        for (int i = 0; i < 8; i++)
+                weir_go(use_plain, .wg = &wg, .s = s, .n = bench_share(b->n, i, 8));
+        weir_wg_wait(&wg);
+        free(s);
 }
 
 static uint32_t stop;           /* atomic */

@@ -109,7 +109,7 @@ struct alarm {
         struct record *r;
 };
 
-static bool can_fence;                  /* const after start */
+static bool can_fence;                  /* atomic: the system has not refused one */
 
 static inline struct mutex *open_mutex(weir_mutex *m)
 {
@@ -217,16 +217,34 @@ static bool spin(struct mutex *m, uint32_t old, unsigned *spins, bool *awake)
         return true;
 }
 
-/* The goroutine of r stands in line of a mutex whose owner may be about to unlock it by a store. */
-static slowpath void settle(struct mutex *m, struct record *r)
+/* The system refuses what it granted at the start (a sandbox was closed): out of line again, unless
+ * somebody has seen r there. True: so it is. */
+static slowpath bool do_without(struct mutex *m, struct record *r)
+{
+        bool seen;
+
+        store_relaxed(&can_fence, false);
+        list_take(m);
+        seen = !r->in_line;
+        if (!seen) {
+                take_out(m, r);
+                weir__sched_park_cancel(r->g);  /* nobody else will ready it */
+        }
+        list_drop(m);
+        return seen;
+}
+
+/* The goroutine of r stands in line of a mutex whose owner may be about to unlock it by a store.
+ * False: it stands there no more and is not parked. */
+static slowpath bool settle(struct mutex *m, struct record *r)
 {
         uint32_t old;
 
         if (load_relaxed(&m->word) & (SETTLED | SLOW))
-                return;                         /* it is no longer needed */
+                return true;                    /* it is no longer needed */
         weir__count(mutex_fences, 1);
-        if (!weir__os_fence_all())
-                weir__throw("membarrier, which worked before, is refused");
+        if (unlikely(!weir__os_fence_all()))
+                return do_without(m, r);
         list_take(m);
         /* Out of line already: somebody has seen it. While it is there WAITERS is set, so that
          * ASKED is the one that came before the fence. */
@@ -236,10 +254,11 @@ static slowpath void settle(struct mutex *m, struct record *r)
         list_drop(m);
         if (!(old & LOCKED))
                 wake(m, old);
+        return true;
 }
 
 /* Stands in line unless the mutex became free. The goroutine is marked parked then. */
-static bool stand_in_line(struct mutex *m, struct record *r, bool first, bool starving, bool awake)
+static bool stand_in_line(struct mutex *m, struct record *r, bool first, bool starving, bool *awake)
 {
         uint32_t old, new;
 
@@ -250,10 +269,11 @@ static bool stand_in_line(struct mutex *m, struct record *r, bool first, bool st
                         list_drop(m);
                         return false;
                 }
-                new = (old & ~(uint32_t)(CALM | (awake ? WOKEN : 0))) | WAITERS | ASKED;
+                new = (old & ~(uint32_t)(CALM | (*awake ? WOKEN : 0))) | WAITERS | ASKED;
                 if (starving && (old & LOCKED) && (old & SLOW))
                         new |= STARVING;
         } while (!cas_relaxed(&m->word, &old, new));
+        *awake = false;
         r->woken = r->handed = false;
         push(m, r, first);
         weir__sched_park_begin(r->g, WHY_MUTEX, m);
@@ -262,7 +282,7 @@ static bool stand_in_line(struct mutex *m, struct record *r, bool first, bool st
         if (!(new & LOCKED))
                 wake(m, new);
         else if (!(new & (SETTLED | SLOW)))
-                settle(m, r);
+                return settle(m, r);
         return true;
 }
 
@@ -313,7 +333,7 @@ static void on_deadline(struct timer *t)
 }
 
 /* Stands in line until a waker or the deadline comes. False: the mutex became free before. */
-static bool wait(struct mutex *m, struct record *r, bool first, bool starving, bool awake,
+static bool wait(struct mutex *m, struct record *r, bool first, bool starving, bool *awake,
                  int64_t deadline)
 {
         struct alarm a = { .m = m, .r = r };
@@ -363,11 +383,12 @@ static slowpath bool lock_slow(struct mutex *m, struct g *g, int64_t deadline)
                         since = weir__sched_now();
                 if (deadline != INT64_MAX && weir__sched_now() >= deadline)
                         return give_up(m, awake);
-                if (unlikely(!can_fence || !weir__debug.membarrier) && !(old & (SETTLED | SLOW))) {
+                if (unlikely(!load_relaxed(&can_fence) || !weir__debug.membarrier) &&
+                    !(old & (SETTLED | SLOW))) {
                         look_again(m);
                         continue;
                 }
-                if (!wait(m, &r, waited, starving, awake, deadline))
+                if (!wait(m, &r, waited, starving, &awake, deadline))
                         continue;
                 waited = true;
                 starving = starving || weir__sched_now() - since > STARVE_NS;

@@ -49,6 +49,33 @@ func rwmutex(b *harness.B, writeEvery int) {
 	wg.Wait()
 }
 
+type plain struct {
+	m     sync.Mutex
+	count int
+}
+
+func mutexForAll(b *harness.B) {
+	var wg sync.WaitGroup
+	s := new(plain)
+
+	wg.Add(8)
+	for i := 0; i < 8; i++ {
+		go func(n int) {
+			sum := 0
+			for i := 0; i < n; i++ {
+				s.m.Lock()
+				sum += s.count
+				s.m.Unlock()
+			}
+			if sum < 0 {
+				panic("sum")
+			}
+			wg.Done()
+		}(harness.Share(b.N, i, 8))
+	}
+	wg.Wait()
+}
+
 func writer(b *harness.B) {
 	var wg sync.WaitGroup
 	var stop atomic.Bool
@@ -143,7 +170,11 @@ func condPingPong(b *harness.B) {
 func main() {
 	harness.Main(
 		harness.Bench{Name: "rwmutex_read", Fn: func(b *harness.B) { rwmutex(b, 0) }},
-		harness.Bench{Name: "rwmutex_mostly", Fn: func(b *harness.B) { rwmutex(b, 100) }},
+		harness.Bench{Name: "rwmutex_writes_1", Fn: func(b *harness.B) { rwmutex(b, 100) }},
+		harness.Bench{Name: "rwmutex_writes_5", Fn: func(b *harness.B) { rwmutex(b, 20) }},
+		harness.Bench{Name: "rwmutex_writes_20", Fn: func(b *harness.B) { rwmutex(b, 5) }},
+		harness.Bench{Name: "rwmutex_writes_50", Fn: func(b *harness.B) { rwmutex(b, 2) }},
+		harness.Bench{Name: "mutex_for_all", Fn: mutexForAll},
 		harness.Bench{Name: "rwmutex_writer", Fn: writer},
 		harness.Bench{Name: "once_done", Fn: onceDone},
 		harness.Bench{Name: "sema_uncontended", Fn: sema},

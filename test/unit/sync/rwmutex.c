@@ -145,6 +145,22 @@ WEIR_TEST_WITH(other_goroutines_may_unlock_and_many_mutexes_share_places, .procs
         }
 }
 
+WEIR_TEST(a_place_that_is_full_loses_no_reader)
+{
+        enum { N = 70000 };             /* a place counts to 65535 */
+        weir_rwmutex m = { 0 };
+
+        for (int i = 0; i < N; i++)
+                ck_assert(weir_rwmutex_try_rlock(&m));
+        for (int i = 0; i < N; i++) {
+                if (i % 10000 == 0)
+                        ck_assert(!weir_rwmutex_try_lock(&m));
+                weir_rwmutex_runlock(&m);
+        }
+        ck_assert(weir_rwmutex_try_lock(&m));
+        weir_rwmutex_unlock(&m);
+}
+
 WEIR_TEST(deadlines_end_the_waits_of_readers_and_writers)
 {
         weir_rwmutex m = { 0 };

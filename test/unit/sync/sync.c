@@ -95,7 +95,9 @@ WEIR_TEST_WITH(unlocks_of_an_unlocked_mutex_harm_nobody_who_locks, .procs = 4, .
                         weir_wg_go(&wg, unlocks_wrongly, .n = 500);
                 weir_wg_wait(&wg);
                 ck_assert_int_eq(locked, (round + 1) * 2000);
-                ck_assert_int_eq(locked, unlocked);
+                /* Not equal: of two unlocks that meet within nanoseconds both may pass, since the
+                 * unlock is a store. That is all that the second one can do. */
+                ck_assert_int_le(locked, unlocked);
                 ck_assert(weir_mutex_try_lock(&misused));
                 weir_mutex_unlock(&misused);
         }
