@@ -40,6 +40,10 @@ enum why {
         WHY(SELECT_EMPTY, "select (no cases)") \
         WHY(SLEEP, "sleep") \
         WHY(MUTEX, "mutex") \
+        WHY(RLOCK, "rwmutex (to read)") \
+        WHY(WLOCK, "rwmutex (to write)") \
+        WHY(COND, "cond") \
+        WHY(SEMA, "semaphore") \
         WHY(WG, "wait group") \
         WHY(ONCE, "once") \
         WHY(READ, "IO read") \

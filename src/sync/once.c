@@ -87,3 +87,33 @@ void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg)
                 wait(word, old, g);
         keep_frame();
 }
+
+/* ---- with a value ---- */
+
+struct value_call {
+        weir_once_value *o;
+        void          *(*fn)(void *);
+        void            *arg;
+};
+
+static void find_value(void *p)
+{
+        struct value_call *c = p;
+
+        c->o->value_ = c->fn(c->arg);
+        c->o->known_ = 1;
+}
+
+void *weir_once_get(weir_once_value *o, void *(*fn)(void *arg), void *arg)
+{
+        if (unlikely(load_acquire(&o->once_.state_[0]) != DONE)) {
+                struct value_call c = { o, fn, arg };
+
+                if (!fn)
+                        weir__panic("weir_once_get: the function is NULL");
+                weir_once_do(&o->once_, find_value, &c);
+        }
+        if (unlikely(!o->known_))
+                weir__panic("weir_once_get: the function panicked when it was called");
+        return o->value_;
+}

@@ -49,6 +49,7 @@ enum {
         CLOCKS = 4096,
         SHADOW = 8192,
         CONTEXTS = 16,
+        SPLITS = 4,
         SECONDS = 60,           /* for one exploration */
 };
 
@@ -134,6 +135,8 @@ static struct explorer {
         unsigned        nknown;
         struct loc      loc[LOCS];
         unsigned        nloc;
+        const void     *split[SPLITS];  /* words whose halves are written apart */
+        unsigned        nsplit;
         struct clock    total;          /* of the fences */
         struct clock    clock[CLOCKS];
         unsigned        nclock;
@@ -500,9 +503,28 @@ static struct clock *copy_clock(const struct clock *c)
         return copy;
 }
 
+/* Whether the word of 4 bytes at p is one whose halves are written apart: each has its own stores, and
+ * an operation on the whole is one on both, at once but for a load. */
+static bool is_split(const void *p, unsigned size)
+{
+        if (size != 4)
+                return false;
+        for (unsigned i = 0; i < X->nsplit; i++)
+                if (X->split[i] == p)
+                        return true;
+        return false;
+}
+
+void model_split(const void *p)
+{
+        if (X->nsplit == SPLITS)
+                model_fail("more than %d words in halves", SPLITS);
+        X->split[X->nsplit++] = p;
+}
+
 /* The word, after the decision who operates on it; also whatever plain stores did to it since: they
  * are ordered with everything, or the compiler's reports have made an error of it. */
-static struct loc *enter(const void *p, unsigned size)
+static struct loc *enter_at(const void *p, unsigned size, bool decide)
 {
         struct loc   *l = find_loc(p, size);
         struct known *k = &X->known[l->known];
@@ -510,7 +532,8 @@ static struct loc *enter(const void *p, unsigned size)
 
         if (k->owner != X->cur && !k->next)
                 k->next = X->learned = true;
-        point(k->shared);
+        if (decide)
+                point(k->shared);
         now = peek(p, size);
         if (now != l->s[l->n - 1].value) {
                 push_store(l, now, NULL);
@@ -518,6 +541,19 @@ static struct loc *enter(const void *p, unsigned size)
                         X->thread[i].clock.view[index_of(l)] = newest(l);
         }
         return l;
+}
+
+static struct loc *enter(const void *p, unsigned size)
+{
+        return enter_at(p, size, true);
+}
+
+/* Both halves. */
+static void enter_split(const void *p, struct loc *ret[2])
+{
+        (void)find_loc((const char *)p + 2, 2);
+        ret[0] = enter_at(p, 2, true);
+        ret[1] = enter_at((const char *)p + 2, 2, false);
 }
 
 static struct clock *clock_now(void)
@@ -682,20 +718,13 @@ static enum model_order order_at(enum model_order o, const struct site *s)
         return s->mutation == MUTATE_RELAX ? MODEL_RELAXED : o;
 }
 
-uint64_t model_load(const void *p, unsigned size, enum model_order o, const struct site *s)
+/* One of the stores of l that the running thread may read. */
+static uint64_t read_one(struct loc *l, enum model_order o, const struct site *s)
 {
-        struct loc    *l;
-        struct clock  *c;
-        uint16_t       low, at;
-        unsigned       n;
+        struct clock *c = clock_now();
+        uint16_t      low = c->view[index_of(l)], at;
+        unsigned      n;
 
-        if (!running())
-                return peek(p, size);
-        l = enter(p, size);
-        c = clock_now();
-        o = order_at(o, s);
-        touch_range(p, size, false, true, PC);
-        low = c->view[index_of(l)];
         if (o & 4)
                 low = low > l->total ? low : l->total;
         low = low > l->base ? low : l->base;
@@ -705,7 +734,28 @@ uint64_t model_load(const void *p, unsigned size, enum model_order o, const stru
         take_over(&l->s[at - l->base], o);
         say("%s:%s reads %llx%s", s->func, s->op, (unsigned long long)l->s[at - l->base].value,
             at != newest(l) ? " (old)" : "");
-        return s->mutation == MUTATE_FORCE ? s->value : l->s[at - l->base].value;
+        return l->s[at - l->base].value;
+}
+
+uint64_t model_load(const void *p, unsigned size, enum model_order o, const struct site *s)
+{
+        struct loc *l[2];
+        uint64_t    v;
+
+        if (!running())
+                return peek(p, size);
+        o = order_at(o, s);
+        if (is_split(p, size)) {
+                enter_split(p, l);
+                touch_range(p, size, false, true, PC);
+                v = read_one(l[0], o, s);
+                v |= read_one(l[1], o, s) << 16;
+        } else {
+                l[0] = enter(p, size);
+                touch_range(p, size, false, true, PC);
+                v = read_one(l[0], o, s);
+        }
+        return s->mutation == MUTATE_FORCE ? s->value : v;
 }
 
 void model_store(void *p, unsigned size, uint64_t v, enum model_order o, const struct site *s)
@@ -767,6 +817,35 @@ static uint64_t read_write(struct loc *l, enum model_rmw what, uint64_t v, enum 
         return old.value;
 }
 
+static uint64_t newest_of(struct loc *l[2])
+{
+        return l[0]->s[l[0]->n - 1].value | l[1]->s[l[1]->n - 1].value << 16;
+}
+
+/* Reads and writes both halves. */
+static void write_split(struct loc *l[2], uint64_t v, enum model_order o)
+{
+        read_write(l[0], MODEL_XCHG, v & 0xffff, o);
+        read_write(l[1], MODEL_XCHG, v >> 16, o);
+}
+
+static uint64_t rmw_split(void *p, enum model_rmw what, uint64_t v, enum model_order o,
+                          const struct site *s)
+{
+        struct loc *l[2];
+        uint64_t    old;
+
+        enter_split(p, l);
+        touch_range(p, 4, true, true, PC);
+        old = newest_of(l);
+        if (s->mutation == MUTATE_SKIP)
+                return old;
+        write_split(l, apply(what, old, v, 4), o);
+        say("%s:%s from %llx to %llx", s->func, s->op, (unsigned long long)old,
+            (unsigned long long)newest_of(l));
+        return old;
+}
+
 uint64_t model_rmw(void *p, unsigned size, enum model_rmw what, uint64_t v, enum model_order o,
                    const struct site *s)
 {
@@ -778,8 +857,10 @@ uint64_t model_rmw(void *p, unsigned size, enum model_rmw what, uint64_t v, enum
                 poke(p, size, apply(what, old, v, size));
                 return old;
         }
-        l = enter(p, size);
         o = order_at(o, s);
+        if (is_split(p, size))
+                return rmw_split(p, what, v, o, s);
+        l = enter(p, size);
         touch_range(p, size, true, true, PC);
         if (s->mutation == MUTATE_SKIP)
                 return l->s[l->n - 1].value;
@@ -795,6 +876,33 @@ uint64_t model_rmw(void *p, unsigned size, enum model_rmw what, uint64_t v, enum
         say("%s:%s from %llx to %llx", s->func, s->op, (unsigned long long)old,
             (unsigned long long)l->s[l->n - 1].value);
         return old;
+}
+
+static bool cas_split(void *p, uint64_t *e, uint64_t v, enum model_order o, enum model_order failed,
+                      const struct site *s)
+{
+        struct loc *l[2];
+        uint64_t    old;
+
+        enter_split(p, l);
+        touch_range(p, 4, true, true, PC);
+        old = newest_of(l);
+        if (old != *e && s->mutation != MUTATE_BLIND) {
+                say("%s:%s finds %llx, not %llx", s->func, s->op, (unsigned long long)old,
+                    (unsigned long long)*e);
+                for (int i = 0; i < 2; i++) {
+                        clock_now()->view[index_of(l[i])] = newest(l[i]);
+                        take_over(&l[i]->s[l[i]->n - 1], failed);
+                }
+                if (failed & 4)
+                        fence();
+                *e = old;
+                return false;
+        }
+        say("%s:%s from %llx to %llx", s->func, s->op, (unsigned long long)old,
+            (unsigned long long)v);
+        write_split(l, v, o);
+        return true;
 }
 
 bool model_cas(void *p, unsigned size, uint64_t *e, uint64_t v, enum model_order o,
@@ -814,8 +922,10 @@ bool model_cas(void *p, unsigned size, uint64_t *e, uint64_t v, enum model_order
         }
         if (size < 8)
                 *e &= (UINT64_C(1) << 8 * size) - 1;
-        l = enter(p, size);
         o = order_at(o, s);
+        if (is_split(p, size))
+                return cas_split(p, e, v, o, order_at(failed, s), s);
+        l = enter(p, size);
         touch_range(p, size, true, true, PC);
         old = l->s[l->n - 1].value;
         if (old != *e && s->mutation != MUTATE_BLIND) {
@@ -834,6 +944,19 @@ bool model_cas(void *p, unsigned size, uint64_t *e, uint64_t v, enum model_order
                 point(true);
         read_write(l, MODEL_XCHG, v, o);
         return true;
+}
+
+/* Each thread, wherever it is, passes through a full fence. */
+void model_fence_all(void)
+{
+        if (!running())
+                return;
+        point(true);
+        say("a fence in all threads");
+        for (unsigned i = 0; i < X->threads; i++)
+                join_view(&X->total, &X->thread[i].clock);
+        for (unsigned i = 0; i < X->threads; i++)
+                join_view(&X->thread[i].clock, &X->total);
 }
 
 void model_count(void *p, unsigned size, uint64_t v)
@@ -922,6 +1045,7 @@ static void run_once(void)
         X->heap_used = 0;
         X->depth = X->spent = X->steps = X->nloc = X->nclock = X->nshipped = X->nstack = 0;
         memset(&X->total, 0, sizeof X->total);
+        X->nsplit = 0;
         memset(X->thread, 0, sizeof X->thread);
         X->run++;
         X->executions++;

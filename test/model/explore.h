@@ -72,6 +72,12 @@ bool model_wait_timed(bool (*ready)(void *arg), void *arg);
 /* The running thread looks in vain: others run before its next operation. */
 void model_yield(void);
 
+/* In a setup: the halves of the word of 4 bytes at p are written apart, too. */
+void model_split(const void *p);
+
+/* What membarrier does. */
+void model_fence_all(void);
+
 /* Ends the running thread. */
 void model_exit(void) __attribute__((noreturn));
 

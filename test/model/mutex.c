@@ -1,6 +1,7 @@
-/* The mutex (src/sync/mutex.c): one owner at a time, who sees what the last one did; nobody waits for
- * a mutex that is free. */
+/* The mutex (src/sync/mutex.c): one owner at a time, who sees what the last one did; nobody waits
+ * for a mutex that is free. */
 #include "sync/sync.h"
+#include "base/debug.h"
 #include "fake.h"
 
 #undef weir_mutex_lock
@@ -9,21 +10,31 @@
 static weir_mutex m;
 static int        count;        /* m */
 
+
 static void make(void)
 {
         fake_init();
+        model_split(&m);
+        weir__debug.membarrier = 1;
 }
 
 /* Every wait is longer than a waiter's patience. */
 static void make_slow(void)
 {
-        fake_init();
+        make();
         model_os.step = 2000000;
+}
+
+/* As the header does. */
+static void lock(void)
+{
+        if (!weir_mutex_try_lock(&m))
+                weir_mutex_lock(&m);
 }
 
 static void once(void)
 {
-        weir_mutex_lock(&m);
+        lock();
         count++;
         weir_mutex_unlock(&m);
 }
@@ -42,15 +53,56 @@ static void try(void)
         }
 }
 
-/* All but who owned it last. */
+/* Neither locked nor waited for. (The note of the owner, the count of calm unlocks and the flags of
+ * a contended mutex may be there.) */
 static bool is_free(void)
 {
-        return !(m.state_[0] << 16) && !m.state_[1];
+        return !(m.state_[0] & 0x70001) && !(m.state_[0] >> 32 & 0xffff) && !m.state_[1];
+}
+
+static int late;        /* whose deadline passed; its thread's */
+
+/* Waits until a moment that the thread `clock` brings. */
+static void until(void)
+{
+        late = weir_mutex_lock_until(&m, model_os.step ? 5000000 : 1000000) != 0;
+        if (late)
+                return;
+        count++;
+        weir_mutex_unlock(&m);
+}
+
+static void clock(void)
+{
+        weir__sched_hooks.timers_run(&fake_p[0], INT64_MAX - 1);
+}
+
+static void counted_but_late(void)
+{
+        must(count + late == 2);
+        must(is_free());
 }
 
 static void counted(void)
 {
         must(count == 4);
+        must(is_free());
+}
+
+static void make_slow_held(void)
+{
+        make_slow();
+        weir_mutex_lock(&m);
+}
+
+static void unlock_it(void)
+{
+        weir_mutex_unlock(&m);
+}
+
+static void counted_twice(void)
+{
+        must(count == 2);
         must(is_free());
 }
 
@@ -66,16 +118,26 @@ int main(int argc, char **argv)
                 { .name = "mutex/three", .setup = make, .finish = counted, .bound = 3,
                   .thread = { twice, once, once },
                   .mutants = {
+                          { "weir_mutex_try_lock:cas_acquire(&m->half[0])", MUTATE_RELAX },
+                          { "weir_mutex_try_lock:cas_acquire(&m->half[0])", MUTATE_BLIND },
                           { "weir_mutex_lock:cas_acquire(&m->word)", MUTATE_RELAX },
                           { "weir_mutex_lock:cas_acquire(&m->word)", MUTATE_BLIND },
-                          { "weir_mutex_unlock:cas_release(&m->word)", MUTATE_RELAX },
-                          { "weir_mutex_unlock:cas_release(&m->word)", MUTATE_BLIND },
+                          { "weir_mutex_unlock:store_release(&m->half[0])", MUTATE_RELAX },
+                          { "weir_mutex_unlock:load_relaxed(&m->half[1])", MUTATE_FORCE, 0 },
                           { "unlock_slow:cas_release(&m->word)", MUTATE_RELAX },
                           { "unlock_slow:cas_release(&m->word)", MUTATE_BLIND },
                           { "lock_slow:cas_acquire(&m->word)", MUTATE_RELAX },
                           { "stand_in_line:cas_relaxed(&m->word)", MUTATE_BLIND },
-                          { "unlock_slow:cas_relaxed(&m->word)", MUTATE_BLIND },
-                          { "pop:fetch_and_relaxed(&m->word)", MUTATE_SKIP } } },
+                          { "take_out:fetch_and_relaxed(&m->word)", MUTATE_SKIP } } },
+                /* The unlock that stores, and who waits beside it: without the fence of all threads
+                 * (it is left out where SETTLED is set), without the look after it. */
+                { .name = "mutex/store", .setup = make, .finish = counted_twice, .bound = 4,
+                  .thread = { once, once },
+                  .mutants = {
+                          { "settle:load_relaxed(&m->word)", MUTATE_FORCE, 2 },
+                          { "settle:cas_relaxed(&m->word)", MUTATE_BLIND },
+                          { "weir_mutex_unlock:load_relaxed(&m->half[1])", MUTATE_FORCE, 0 },
+                          { "wake:cas_relaxed(&m->word)", MUTATE_BLIND } } },
                 { .name = "mutex/starving", .setup = make_slow, .finish = counted, .bound = 3,
                   .thread = { twice, once, once },
                   .mutants = {
@@ -86,6 +148,15 @@ int main(int argc, char **argv)
                   .mutants = {
                           { "weir_mutex_try_lock:cas_acquire(&m->word)", MUTATE_RELAX },
                           { "weir_mutex_try_lock:cas_acquire(&m->word)", MUTATE_BLIND } } },
+                { .name = "mutex/until", .setup = make, .finish = counted_but_late, .bound = 4,
+                  .thread = { until, once, clock },
+                  .mutants = {
+                          { "list_take:cas_acquire(&m->list_lock)", MUTATE_BLIND },
+                          { "take_out:fetch_and_relaxed(&m->word)", MUTATE_SKIP } } },
+                /* Woken when its time is over, while another one waits. */
+                { .name = "mutex/gives up", .setup = make_slow_held, .finish = counted_but_late,
+                  .bound = 3, .thread = { until, once, unlock_it },
+                  .mutants = { { "give_up:fetch_and_seq(&m->word)", MUTATE_SKIP } } },
         };
 
         return model_main(argc, argv, all, COUNT(all));

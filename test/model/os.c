@@ -210,6 +210,17 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
         return -EAGAIN;         /* scenarios start with all their threads */
 }
 
+bool weir__os_fence_all_init(void)
+{
+        return true;
+}
+
+bool weir__os_fence_all(void)
+{
+        model_fence_all();
+        return true;
+}
+
 /* ---- what is never called ---- */
 
 _Noreturn void weir__throw(const char *fmt, ...)

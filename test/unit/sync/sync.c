@@ -95,7 +95,9 @@ WEIR_TEST_WITH(unlocks_of_an_unlocked_mutex_harm_nobody_who_locks, .procs = 4, .
                         weir_wg_go(&wg, unlocks_wrongly, .n = 500);
                 weir_wg_wait(&wg);
                 ck_assert_int_eq(locked, (round + 1) * 2000);
-                ck_assert_int_eq(locked, unlocked);
+                /* Not equal: of two unlocks that meet within nanoseconds both may pass, since the
+                 * unlock is a store. That is all that the second one can do. */
+                ck_assert_int_le(locked, unlocked);
                 ck_assert(weir_mutex_try_lock(&misused));
                 weir_mutex_unlock(&misused);
         }
@@ -127,6 +129,96 @@ WEIR_TEST_WITH(a_waiter_is_not_starved_by_hogs, .procs = 2, .timeout = 20)
         }
         __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
         weir_wg_wait(&wg);
+}
+
+weir_task(lock_late, my, { weir_mutex *m; weir_time deadline; int *got, *late; weir_wg *done; })
+{
+        if (weir_mutex_lock_until(my->m, my->deadline) == WEIR_ETIMEOUT) {
+                __atomic_fetch_add(my->late, 1, __ATOMIC_RELAXED);
+        } else {
+                __atomic_fetch_add(my->got, 1, __ATOMIC_RELAXED);
+                weir_mutex_unlock(my->m);
+        }
+        weir_wg_done(my->done);
+}
+
+WEIR_TEST(a_deadline_ends_the_wait_for_a_mutex)
+{
+        weir_mutex m = { 0 };
+        weir_wg    done = { 0 };
+        int        got = 0, late = 0;
+        weir_time  start = weir_now(), soon = start + 5 * WEIR_MILLISECOND;
+
+        ck_assert_int_eq(weir_mutex_lock_until(&m, start - 1), 0);      /* it is free */
+        ck_assert_int_eq(weir_mutex_lock_until(&m, start - 1), WEIR_ETIMEOUT);
+        ck_assert_int_eq(weir_mutex_lock_until(&m, soon), WEIR_ETIMEOUT);
+        ck_assert_int_ge(weir_now(), soon);
+        /* First, in the middle and last in line; the others stay. */
+        weir_wg_add(&done, 6);
+        for (int i = 0; i < 6; i++)
+                weir_go(lock_late, .m = &m, .got = &got, .late = &late, .done = &done,
+                        .deadline = i % 2 ? weir_now() + WEIR_SECOND * 3600
+                                          : weir_now() + WEIR_MILLISECOND);
+        while (__atomic_load_n(&late, __ATOMIC_RELAXED) < 3)
+                weir_yield();
+        ck_assert_int_eq(__atomic_load_n(&got, __ATOMIC_RELAXED), 0);
+        weir_mutex_unlock(&m);
+        weir_wg_wait(&done);
+        ck_assert_int_eq(got, 3);
+        ck_assert_int_eq(late, 3);
+        ck_assert(weir_mutex_try_lock(&m));
+        ck_assert(!weir_mutex_try_lock(&m));
+}
+
+weir_task(locks_and_gives_up, my, { weir_mutex *m; long *n; weir_wg *done; int rounds; })
+{
+        for (int i = 0; i < my->rounds; i++) {
+                if (i % 3 && weir_mutex_lock_until(my->m, weir_now() + i % 7 * WEIR_MICROSECOND))
+                        continue;
+                if (i % 3 == 0)
+                        weir_mutex_lock(my->m);
+                ++*my->n;
+                if (i % 5 == 0)
+                        weir_yield();
+                __atomic_fetch_add(my->n + 1, 1, __ATOMIC_RELAXED);
+                weir_mutex_unlock(my->m);
+        }
+        weir_wg_done(my->done);
+}
+
+WEIR_TEST_WITH(deadlines_lose_no_waiter, .procs = 4, .timeout = 60)
+{
+        weir_mutex m = { 0 };
+        weir_wg    done = { 0 };
+        long       n[2] = { 0 };
+
+        weir_wg_add(&done, 8);
+        for (int i = 0; i < 8; i++)
+                weir_go(locks_and_gives_up, .m = &m, .n = n, .done = &done, .rounds = 4000);
+        weir_wg_wait(&done);
+        ck_assert_int_eq(n[0], n[1]);
+        ck_assert(weir_mutex_try_lock(&m));
+}
+
+/* Contended and calm again: back to the unlock that stores, with nobody left behind. */
+WEIR_TEST_WITH(a_mutex_that_was_contended_becomes_cheap_again, .procs = 2, .timeout = 60)
+{
+        weir_mutex m = { 0 };
+        weir_wg    wg = { 0 };
+        long       n[2] = { 0 };
+
+        for (int round = 0; round < 5; round++) {
+                weir_wg_add(&wg, 2);
+                for (int i = 0; i < 2; i++)
+                        weir_go(locks_and_gives_up, .m = &m, .n = n, .done = &wg, .rounds = 500);
+                weir_wg_wait(&wg);
+                for (int i = 0; i < 40000; i++) {
+                        weir_mutex_lock(&m);
+                        weir_mutex_unlock(&m);
+                }
+                ck_assert_uint_eq((uint32_t)m.state_[0], 0);
+                ck_assert_uint_eq(m.state_[1], 0);
+        }
 }
 
 static void unlock_unlocked(void *m)

@@ -65,6 +65,9 @@
 #define fetch_sub_release(p, v) \
         MODEL_RMW(p, v, MODEL_SUB, MODEL_RELEASE, "fetch_sub_release(" #p ")")
 #define fetch_or_seq(p, v)      MODEL_RMW(p, v, MODEL_OR, MODEL_SEQ, "fetch_or_seq(" #p ")")
+#define fetch_or_relaxed(p, v) \
+        MODEL_RMW(p, v, MODEL_OR, MODEL_RELAXED, "fetch_or_relaxed(" #p ")")
+#define fetch_and_seq(p, v)     MODEL_RMW(p, v, MODEL_AND, MODEL_SEQ, "fetch_and_seq(" #p ")")
 #define fetch_and_relaxed(p, v) \
         MODEL_RMW(p, v, MODEL_AND, MODEL_RELAXED, "fetch_and_relaxed(" #p ")")
 
@@ -75,6 +78,8 @@
 #define cas_seq(p, e, v)        MODEL_CAS(p, e, v, MODEL_SEQ, MODEL_SEQ, "cas_seq(" #p ")")
 #define cas_relaxed(p, e, v) \
         MODEL_CAS(p, e, v, MODEL_RELAXED, MODEL_RELAXED, "cas_relaxed(" #p ")")
+
+#define fence_compiler()        ((void)0)       /* each operation is a call */
 
 void weir__spin_pause(void);
 

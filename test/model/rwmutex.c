@@ -1,0 +1,118 @@
+/* The rwmutex (src/sync/rwmutex.c): a writer is alone, readers see what the last one wrote, and
+ * nobody waits for a mutex that is free. */
+#include "sync/sync.h"
+#include "base/debug.h"
+#include "fake.h"
+
+
+static weir_rwmutex m;
+static int          a, b;       /* m */
+static int          refused;    /* its thread's */
+
+static void make(void)
+{
+        fake_init();
+        weir__debug.membarrier = 1;
+        model_split(&m);
+        for (int i = 0; i < MODEL_THREADS; i++)
+                fake_p[i].id = (uint32_t)i & 3;
+}
+
+static void write_it(void)
+{
+        weir_rwmutex_lock(&m);
+        a++;
+        b++;
+        weir_rwmutex_unlock(&m);
+}
+
+static void read_it(void)
+{
+        weir_rwmutex_rlock(&m);
+        must(a == b);
+        weir_rwmutex_runlock(&m);
+}
+
+/* Unlocks where another processor's place is. */
+static void read_and_move(void)
+{
+        weir_rwmutex_rlock(&m);
+        must(a == b);
+        self()->p->id ^= 2;
+        weir_rwmutex_runlock(&m);
+}
+
+static void try_write(void)
+{
+        if (weir_rwmutex_try_lock(&m)) {
+                a++;
+                b++;
+                weir_rwmutex_unlock(&m);
+        } else {
+                refused++;
+        }
+}
+
+static void make_written(void)
+{
+        make();
+        weir_rwmutex_lock(&m);
+}
+
+static void finish_and_write(void)
+{
+        a++;
+        b++;
+        weir_rwmutex_unlock(&m);
+        write_it();
+}
+
+static void is_free(unsigned writes)
+{
+        must(a == b && (unsigned)(a + refused) == writes);
+        must(!(uint32_t)m.state_[2] && !m.state_[4] && !m.state_[5]);
+        must(!(uint32_t)m.state_[3]);
+}
+
+static void wrote_once(void)
+{
+        is_free(1);
+}
+
+static void wrote_twice(void)
+{
+        is_free(2);
+}
+
+int main(int argc, char **argv)
+{
+        static const struct scenario all[] = {
+                { .name = "rwmutex/reader and writer", .setup = make, .finish = wrote_once,
+                  .bound = 4, .thread = { read_it, write_it },
+                  .mutants = {
+                          { "weir_rwmutex_lock:fetch_or_seq(&m->state)", MUTATE_RELAX },
+                          { "try_read:load_seq(&m->state)", MUTATE_FORCE, 0 },
+                          { "weir_rwmutex_runlock:load_seq(&m->state)", MUTATE_FORCE, 0 },
+                          { "has_readers:load_seq(&places[i][at])", MUTATE_FORCE, 0 },
+                          { "has_readers:load_seq(&procs)", MUTATE_FORCE, 0 },
+                          { "ask_writer:cas_seq(&m->state)", MUTATE_BLIND },
+                          { "end_writing:cas_seq(&m->state)", MUTATE_BLIND } } },
+                { .name = "rwmutex/two readers", .setup = make, .finish = wrote_once, .bound = 3,
+                  .thread = { read_and_move, read_it, write_it },
+                  .mutants = {
+                          { "count_up:cas_seq(place)", MUTATE_RELAX },
+                          { "take_from:cas_seq(place)", MUTATE_RELAX },
+                          { "admit:fetch_add_seq(&m->extra)", MUTATE_SKIP } } },
+                /* Who was let in from the line has no place. */
+                { .name = "rwmutex/let in", .setup = make_written, .finish = wrote_twice,
+                  .bound = 4, .thread = { finish_and_write, read_it },
+                  .mutants = {
+                          { "has_readers:load_seq(&m->extra)", MUTATE_FORCE, 0 } } },
+                { .name = "rwmutex/two writers", .setup = make, .finish = wrote_twice, .bound = 3,
+                  .thread = { write_it, try_write, read_it },
+                  .mutants = {
+                          { "weir_rwmutex_try_lock:fetch_or_seq(&m->state)", MUTATE_RELAX } } },
+        };
+
+        return model_main(argc, argv, all, COUNT(all));
+}
