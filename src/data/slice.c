@@ -74,7 +74,12 @@ void *weir_slice_grow_by(void *ptr, size_t len, size_t *cap, size_t elem_size, s
                 bytes = weir__mem_round(bytes);
                 next = bytes / elem_size;
         }
-        block = weir__gc_new(kind, bytes);
+        if (kind == MEM_NOSCAN) {               /* nobody looks before it is returned */
+                block = weir__gc_new_dirty(bytes);
+                memset((char *)block + len * elem_size, 0, bytes - len * elem_size);
+        } else {
+                block = weir__gc_new(kind, bytes);
+        }
         move_into(kind, block, ptr, len * elem_size);
         *cap = next;
         return block;
