@@ -166,8 +166,8 @@ THREE(str_miss, {
         sink = sum;
 })
 
-/* Starting and stopping the clock takes as long as some hundred deletions: small maps come four at a
- * time, which the second cache holds. */
+/* Starting and stopping the clock takes as long as some hundred deletions: small maps come four at
+ * a time, which the second cache holds. */
 enum { SMALL_AT_ONCE = 4 };
 
 #define DELETES(name, type, make, delete, clear)                                        \

@@ -404,8 +404,8 @@ static void figure_multiply(void)
         for (uint64_t i = 0, x = 1; i < 1000; i++, x = x * UINT64_C(0x9e3779b97f4a7c15) + i)
                 if (high_wide(x, ~x * 3) != high_narrow(x, ~x * 3))
                         abort();
-        printf("multiply: %.1f cycles by the processor, %.1f by parts; a hash by it goes at %.2f and "
-               "%.2f cycles per byte: %.0f %% of the throughput\n", one, two, fast, slow,
+        printf("multiply: %.1f cycles by the processor, %.1f by parts; a hash by it goes at %.2f "
+               "and %.2f cycles per byte: %.0f %% of the throughput\n", one, two, fast, slow,
                100 * fast / slow);
 }
 

@@ -132,9 +132,9 @@ struct program *program_read(int argc, char **argv, int *ret_rest, const char **
 char *program_make(struct program *p);
 bool  program_has_source(const struct program *p, const char *path);
 
-/* Reads flags and files as those of run, compiles each source with these flags at the end, and calls
- * fn for each object that results, then for those given. fn may end the command, which leaves the
- * folder behind that cache_trim removes one day. */
+/* Reads flags and files as those of run, compiles each source with these flags at the end, and
+ * calls fn for each object that results, then for those given. fn may end the command, which leaves
+ * the folder behind that cache_trim removes one day. */
 void program_objects(int argc, char **argv, const char *flags,
                      void (*fn)(const char *object, void *arg), void *arg);
 

@@ -33,10 +33,10 @@ static uint64_t lines_at(const struct layout *l, const uint64_t *offset, uint64_
 
         for (size_t i = 0; i < l->n; i++) {
                 const struct field *f = &l->fields[i];
-                uint64_t            first = (base + offset[i]) / LINE_BYTES;
+                uint64_t            first = base + offset[i], end = first + f->size;
 
                 if (f->hot && f->size)
-                        for (uint64_t k = first; k <= (base + offset[i] + f->size - 1) / LINE_BYTES; k++)
+                        for (uint64_t k = first / LINE_BYTES; k <= (end - 1) / LINE_BYTES; k++)
                                 if (k < total)
                                         touched[k] = true;
         }

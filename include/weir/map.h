@@ -263,8 +263,8 @@ static inline const weir_map_ref_ *weir_map_ref_of_(const weir_map *m, uint64_t 
                                                      ((h >> m->shift_) & ~UINT64_C(15)));
 }
 
-/* The slot of the group at `at` that holds the key, or NULL. Places are counted in slots, of which a
- * group has 16. */
+/* The slot of the group at `at` that holds the key, or NULL. Places are counted in slots, of which
+ * a group has 16. */
 static inline __attribute__((always_inline)) void *
 weir_map_find_in_(const weir_map *m, weir_group_ g, const weir_map_ref_ *r, uint64_t at,
                   uint64_t h, const void *key,
@@ -419,7 +419,7 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
         typedef K name##_key_;                                                                  \
         typedef char name##_aligned_[__alignof__(struct name##_slot_) <= 16 ? 1 : -1];          \
         typedef V name##_val_;                                                                  \
-        WEIR_UNUSED static inline uint64_t name##_hash_(const void *key, uint64_t seed)                \
+        WEIR_UNUSED static inline uint64_t name##_hash_(const void *key, uint64_t seed)         \
         {                                                                                       \
                 return weir_map_mix_((uint64_t)hash(*(const name##_key_ *)key, seed), seed);    \
         }                                                                                       \

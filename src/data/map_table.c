@@ -1,11 +1,11 @@
 /* The tables of a map: filling, growing, splitting, merging. See map.c.
  *
  * Cost    Each entry is moved about twice on its way into a table of full size and once per split,
- *         inside of some 100 KiB, so that moving costs no misses. A split takes 30 to 60 us; what
- *         makes an insertion wait longer is memory that the kernel, or the host below it, has yet to
- *         find: 2 to 4 us for a page of 4 KiB, of which a split takes 34, and 160 us for a huge one,
- *         5 ms where the host must fetch it. A table of full size that is
- *         split, or merged, gives its memory back at once, unless an iteration was in it. */
+ *         inside of some 100 KiB, so that moving costs no misses. A table of full size that is
+ *         split, or merged, gives its memory back at once, unless an iteration was in it.
+ *         A split takes 30 to 60 us. What makes an insertion wait longer is memory that the kernel,
+ *         or the host below it, has yet to find: 2 to 4 us for a page of 4 KiB, of which a split
+ *         takes 34, and 160 us for a huge one, 5 ms where the host must fetch it. */
 #include "data/map.h"
 #include "os/os.h"
 #include <unistd.h>
@@ -140,14 +140,14 @@ static void count_filled(const struct weir_map_table_ *t, uint8_t *ret)
 {
         memset(ret, 0, (size_t)t->mask + 1);
         for (size_t g = 0; t->live && g <= t->mask; g++)
-                for (uint32_t b = weir_group_full_(weir_group_load_(t->ctrl + GROUP * g)); b; b >>= 1)
+                while (ret[g] < GROUP && t->ctrl[GROUP * g + ret[g]] < 0x80)
                         ret[g]++;
 }
 
-/* Copies all entries to one of two tables by a bit of their hashes; to the same, if it is. Both have
- * been filled by this alone, so that their groups have no holes, and counting what is in them saves
- * looking at control bytes that were written a moment ago: a load of sixteen waits for the store of
- * one among them. */
+/* Copies all entries to one of two tables by a bit of their hashes; to the same, if it is. Both
+ * have been filled by this alone, so that their groups have no holes, and counting what is in them
+ * saves looking at control bytes that were written a moment ago: a load of sixteen waits for the store
+ * of one among them. */
 static inline __attribute__((always_inline)) void
 move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ *const to[2],
         unsigned bit, uint64_t (*hash)(const void *, const weir_map *))
@@ -300,10 +300,10 @@ void *weir_map_add_(weir_map *m, uint64_t h)
         }
 }
 
-/* Makes t smaller, where it is much larger than it need be, and merges it with its neighbour, as long
- * as both are nearly empty. Thresholds are so low that an entry is moved by this less than once. A
- * table whose neighbour is too full for it asks again when it has lost another eighth; with less
- * than a 32nd of its slots filled, at each deletion. */
+/* Makes t smaller, where it is much larger than it need be, and merges it with its neighbour, as
+ * long as both are nearly empty. Thresholds are so low that an entry is moved by this less than
+ * once. A table whose neighbour is too full for it asks again when it has lost another eighth; with
+ * less than a 32nd of its slots filled, at each deletion. */
 static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
 {
         uint32_t least = t->depth ? m->slots_max_ : SLOTS_FIRST;

@@ -794,7 +794,10 @@ test_layout_names_structs_by_their_typedef() {
                 export CC
                 command -v "$CC" >/dev/null || continue
                 try "$weir" layout p.c
-                case $out in "pair (p.c:1): 24 bytes"*"best order: 16 bytes"*) ;; *) fail "$CC: $out" ;; esac
+                case $out in
+                "pair (p.c:1): 24 bytes"*"best order: 16 bytes"*) ;;
+                *) fail "$CC: $out" ;;
+                esac
         done
 }
 
@@ -843,13 +846,19 @@ test_layout_is_right_about_random_structs() {
         # Each struct again, in the order proposed.
         awk '
                 NR == FNR && /^struct s[0-9]+ \(/ { name = $2; size[name] = $4 }
-                NR == FNR && /best order:/ { best[name] = $3; getline; gsub(/ /, ""); order[name] = $0 }
+                NR == FNR && /best order:/ {
+                        best[name] = $3
+                        getline
+                        gsub(/ /, "")
+                        order[name] = $0
+                }
                 NR == FNR { next }
                 /^enum/ { print; next }
                 {
                         name = $2
                         print
-                        printf "_Static_assert(sizeof(struct %s) == %d, \"now\");\n", name, size[name]
+                        printf "_Static_assert(sizeof(struct %s) == %d, \"now\");\n",
+                               name, size[name]
                         if (!(name in best))
                                 next
                         body = $0
@@ -869,7 +878,8 @@ test_layout_is_right_about_random_structs() {
                                 gsub(/union u/, "union { char c; int i; }", of[field_at[i]])
                                 printf " %s;", of[field_at[i]]
                         }
-                        printf " };\n_Static_assert(sizeof(struct best_%s) == %d, \"best\");\n", name, best[name]
+                        printf " };\n_Static_assert(sizeof(struct best_%s) == %d, \"best\");\n",
+                               name, best[name]
                 }
         ' <(printf '%s\n' "$out") p.c >judge.c
         [ "$(grep -c '"best"' judge.c)" -gt 10 ] || fail "only few could be better: $out"
