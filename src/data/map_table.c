@@ -146,8 +146,8 @@ static void count_filled(const struct weir_map_table_ *t, uint8_t *ret)
 
 /* Copies all entries to one of two tables by a bit of their hashes; to the same, if it is. Both
  * have been filled by this alone, so that their groups have no holes, and counting what is in them
- * saves looking at control bytes that were written a moment ago: a load of sixteen waits for the store
- * of one among them. */
+ * saves looking at control bytes that were written a moment ago: a load of sixteen waits for the
+ * store of one among them. */
 static inline __attribute__((always_inline)) void
 move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ *const to[2],
         unsigned bit, uint64_t (*hash)(const void *, const weir_map *))
