@@ -300,16 +300,22 @@ void *weir_map_add_(weir_map *m, uint64_t h)
         }
 }
 
+static struct weir_map_table_ *replace_smaller(weir_map *m, struct weir_map_table_ *t, uint64_t h)
+{
+        uint32_t least = t->depth ? m->slots_max_ : SLOTS_FIRST;
+
+        if (t->slots <= least || (t->live && t->live >= t->slots / 16))
+                return t;
+        return replace(m, t, h, t->live ? MAX(t->slots / 8, least) : least);
+}
+
 /* Makes t smaller, where it is much larger than it need be, and merges it with its neighbour, as
  * long as both are nearly empty. Thresholds are so low that an entry is moved by this less than
  * once. A table whose neighbour is too full for it asks again when it has lost another eighth; with
  * less than a 32nd of its slots filled, at each deletion. */
 static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
 {
-        uint32_t least = t->depth ? m->slots_max_ : SLOTS_FIRST;
-
-        if (t->live < t->slots / 16 && t->slots > least)
-                t = replace(m, t, h, t->live ? MAX(t->slots / 8, least) : least);
+        t = replace_smaller(m, t, h);
         while (t->depth && t->slots == m->slots_max_) {
                 uint64_t                bit = UINT64_C(1) << (64 - t->depth);
                 struct weir_map_table_ *other = m->tables_[map_index(m, h ^ bit)], *whole;
@@ -338,7 +344,7 @@ static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
                 retire(other);
                 m->epoch_++;
                 weir__count(map_merges, 1);
-                t = whole;
+                t = replace_smaller(m, whole, h);
         }
 }
 
