@@ -2,8 +2,9 @@
  *
  *      build/bench/figures/spikes [SEED]
  *
- * 40 MiB stay alive. Thirty times, 40 to 100 MiB more are made and looked at, and forgotten at once:
- * never more than 140 MiB are in use. How much is held beyond that is the collector's choice. */
+ * 40 MiB stay alive. Thirty times, 40 to 100 MiB more are made and looked at, and forgotten at
+ * once: never more than 140 MiB are in use. How much is held beyond that is the collector's
+ * choice. */
 #include <weir.h>
 #include <stdlib.h>
 #include <string.h>
