@@ -337,9 +337,9 @@ static inline void weir_map_end_(weir_map *m)
         __atomic_store_n(&m->writing_, 0, __ATOMIC_RELAXED);
 }
 
-/* Looks for n keys, some at a time: their groups, then their slots are fetched while others are
- * looked at. */
-enum { WEIR_MAP_BATCH_ = 32 };
+/* Looks for n keys in a row of three steps, each some keys behind the one before: fetches a group,
+ * fetches the slot in it, compares. So many lines are on their way all the time. */
+enum { WEIR_MAP_BEHIND_ = 16 };
 
 static inline __attribute__((always_inline)) size_t
 weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, size_t slot_size,
@@ -347,34 +347,36 @@ weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, s
                     uint64_t (*hash)(const void *, const weir_map *),
                     bool (*equal)(const void *, const void *, const weir_map *))
 {
-        uint64_t h[WEIR_MAP_BATCH_];
+        uint64_t hashes[2 * WEIR_MAP_BEHIND_];
         size_t   found = 0;
 
-        for (size_t base = 0, k; base < n; base += k) {
-                k = n - base < (size_t)WEIR_MAP_BATCH_ ? n - base : (size_t)WEIR_MAP_BATCH_;
-                for (size_t i = 0; i < k; i++) {
+        for (size_t i = 0; i < n + 2 * WEIR_MAP_BEHIND_; i++) {
+                uint64_t *at_h = &hashes[i % (2 * WEIR_MAP_BEHIND_)];
+                size_t    k = i - 2 * WEIR_MAP_BEHIND_;
+
+                if (k < n) {
+                        char *slot = (char *)weir_map_find_(m, *at_h, keys + k * key_size, equal,
+                                                            slot_size);
+
+                        ret[k] = slot ? slot + val_offset : NULL;
+                        found += slot != NULL;
+                }
+                if (i < n) {
                         const weir_map_ref_ *r;
 
-                        h[i] = hash(keys + (base + i) * key_size, m);
-                        r = weir_map_ref_of_(m, h[i]);
-                        __builtin_prefetch(r->ctrl + ((h[i] >> 3) & r->mask));
+                        *at_h = hash(keys + i * key_size, m);
+                        r = weir_map_ref_of_(m, *at_h);
+                        __builtin_prefetch(r->ctrl + ((*at_h >> 3) & r->mask));
                 }
-                for (size_t i = 0; i < k; i++) {
-                        const weir_map_ref_ *r = weir_map_ref_of_(m, h[i]);
-                        uint64_t             at = (h[i] >> 3) & r->mask;
-                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at),
-                                                          h[i] & 0x7f);
+                if (i - WEIR_MAP_BEHIND_ < n) {
+                        uint64_t h = hashes[(i - WEIR_MAP_BEHIND_) % (2 * WEIR_MAP_BEHIND_)];
+                        const weir_map_ref_ *r = weir_map_ref_of_(m, h);
+                        uint64_t             at = (h >> 3) & r->mask;
+                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at), h & 0x7f);
 
-                        at += bits ? (unsigned)__builtin_ctz(bits) : 0;
                         if (bits)
-                                __builtin_prefetch(r->ctrl + r->mask + 16 + at * slot_size);
-                }
-                for (size_t i = 0; i < k; i++) {
-                        char *slot = (char *)weir_map_find_(m, h[i], keys + (base + i) * key_size,
-                                                            equal, slot_size);
-
-                        ret[base + i] = slot ? slot + val_offset : NULL;
-                        found += slot != NULL;
+                                __builtin_prefetch(r->ctrl + r->mask + 16 +
+                                                   (at + (unsigned)__builtin_ctz(bits)) * slot_size);
                 }
         }
         return found;
