@@ -374,9 +374,9 @@ weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, s
                         uint64_t             at = (h >> 3) & r->mask;
                         uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at), h & 0x7f);
 
+                        at += bits ? (unsigned)__builtin_ctz(bits) : 0;
                         if (bits)
-                                __builtin_prefetch(r->ctrl + r->mask + 16 +
-                                                   (at + (unsigned)__builtin_ctz(bits)) * slot_size);
+                                __builtin_prefetch(r->ctrl + r->mask + 16 + at * slot_size);
                 }
         }
         return found;
