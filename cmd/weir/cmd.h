@@ -14,7 +14,7 @@
 #endif
 
 /* Exit statuses of the command itself. */
-enum { STATUS_COMPILE = 1, STATUS_USAGE = 2 };
+enum { STATUS_COMPILE = 1, STATUS_USAGE = 2, STATUS_WASTE = 3 };
 
 /* ---- verbs (main.c and one file each) ---- */
 
@@ -26,7 +26,7 @@ struct verb {
         int       (*run)(int argc, char **argv);        /* argv[0] is the verb's name */
 };
 
-extern const struct verb verb_run, verb_build, verb_cpu, verb_version, verb_help;
+extern const struct verb verb_run, verb_build, verb_layout, verb_cpu, verb_version, verb_help;
 extern const struct verb *const verbs[];        /* ends with NULL */
 
 const struct verb *verb_find(const char *name);
@@ -131,5 +131,11 @@ struct program *program_read(int argc, char **argv, int *ret_rest, const char **
  * the compiler complains. */
 char *program_make(struct program *p);
 bool  program_has_source(const struct program *p, const char *path);
+
+/* Reads flags and files as those of run, compiles each source with these flags at the end, and
+ * calls fn for each object that results, then for those given. fn may end the command, which leaves
+ * the folder behind that cache_trim removes one day. */
+void program_objects(int argc, char **argv, const char *flags,
+                     void (*fn)(const char *object, void *arg), void *arg);
 
 #endif

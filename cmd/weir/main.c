@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct verb *const verbs[] = { &verb_run,     &verb_build, &verb_cpu,
-                                      &verb_version, &verb_help,  NULL };
+const struct verb *const verbs[] = { &verb_run, &verb_build,   &verb_layout,
+                                      &verb_cpu, &verb_version, &verb_help, NULL };
 
 const struct verb *verb_find(const char *name)
 {

@@ -140,10 +140,10 @@ static void read_environment(struct program *p)
         words_split(&p->libs, getenv("LDLIBS"));
 }
 
-struct program *program_read(int argc, char **argv, int *ret_rest, const char **ret_output)
+/* Without a source, it makes no program. */
+static struct program *read_words(int argc, char **argv, int *ret_rest, const char **ret_output)
 {
         struct program *p = allocate(sizeof *p);
-        const char     *dot;
         int             i, n;
 
         for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -165,16 +165,23 @@ struct program *program_read(int argc, char **argv, int *ret_rest, const char **
                 }
         }
         *ret_rest = i < argc ? i + 1 : argc;
+        read_environment(p);
+        tree_find(&p->tree);
+        return p;
+}
+
+struct program *program_read(int argc, char **argv, int *ret_rest, const char **ret_output)
+{
+        struct program *p = read_words(argc, argv, ret_rest, ret_output);
+        const char     *dot;
+
         if (!p->sources.n)
                 fail("no C file given (see weir help %s)", argv[0]);
-
         p->name = format("%s", base_name(p->sources.v[0]));
         dot = strrchr(p->name, '.');
         p->name[dot - p->name] = '\0';
         if (p->name[0] == '.')
                 p->name = "program";
-        read_environment(p);
-        tree_find(&p->tree);
         return p;
 }
 
@@ -305,6 +312,7 @@ static bool wants_colour(void)
 struct work {
         const struct program *p;
         char                 *dir;              /* where the entry is built */
+        struct words          more;             /* flags after all others */
         int                   messages;         /* what the compiler said */
         off_t                 shown;            /* how much of it was */
         struct words          objects;          /* one per source */
@@ -380,6 +388,7 @@ static void compile(struct work *w, size_t i)
                 }
                 k += value;
         }
+        words_add_all(&c, &w->more);
         words_add(&c, "-MD");
         words_add(&c, "-MF");
         words_add(&c, deps);
@@ -533,4 +542,34 @@ char *program_make(struct program *p)
                 dir = entry;
         cache_trim();
         return format("%s/%s", dir, p->name);
+}
+
+/* In a folder of its own beside the cached programs, which is gone afterwards. */
+void program_objects(int argc, char **argv, const char *flags,
+                     void (*fn)(const char *object, void *arg), void *arg)
+{
+        int             rest;
+        struct program *p = read_words(argc, argv, &rest, NULL);
+        struct work     w = { .p = p };
+
+        if (rest < argc)
+                fail("\"--\" and arguments are for weir run: %s", argv[rest]);
+        if (!p->sources.n && !p->objects.n)
+                fail("no file given (see weir help %s)", argv[0]);
+        if (p->sources.n) {
+                w.dir = cache_prepare(cache_entry((struct hash){ 0 }));
+                w.messages = open(entry_messages(w.dir),
+                                  O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+                if (w.messages < 0)
+                        fail("%s: %s", w.dir, strerror(errno));
+                words_split(&w.more, flags);
+                for (size_t i = 0; i < p->sources.n; i++)
+                        compile(&w, i);
+                close(w.messages);
+                for (size_t i = 0; i < w.objects.n; i++)
+                        fn(w.objects.v[i], arg);
+                remove_tree(w.dir);
+        }
+        for (size_t i = 0; i < p->objects.n; i++)
+                fn(p->objects.v[i], arg);
 }

@@ -166,8 +166,8 @@ struct weir_map {
         uint32_t       shift_;          /* 60 less the number of these bits */
         uint32_t       writing_;        /* atomic: someone changes the map */
         size_t         len_;
-        uint64_t       epoch_;          /* changes when entries left their places */
         uint32_t       slot_size_, val_offset_, key_size_, val_size_;
+        uint64_t       epoch_;          /* changes when entries left their places */
         struct weir_map_table_ **tables_;       /* as refs_ */
         const weir_hasher *hasher_;
         uint64_t     (*hash_)(const void *key, uint64_t seed);          /* of a typed front */
@@ -263,37 +263,64 @@ static inline const weir_map_ref_ *weir_map_ref_of_(const weir_map *m, uint64_t 
                                                      ((h >> m->shift_) & ~UINT64_C(15)));
 }
 
-/* The slot that holds the key, or NULL. Places are counted in slots, of which a group has 16. */
+/* The slot of the group at `at` that holds the key, or NULL. Places are counted in slots, of which
+ * a group has 16. */
+static inline __attribute__((always_inline)) void *
+weir_map_find_in_(const weir_map *m, weir_group_ g, const weir_map_ref_ *r, uint64_t at,
+                  uint64_t h, const void *key,
+                  bool (*equal)(const void *, const void *, const weir_map *), size_t slot_size)
+{
+        uint32_t bits = weir_group_match_(g, h & 0x7f);
+
+        for (; bits; bits &= bits - 1) {
+                uint64_t i = at + (unsigned)__builtin_ctz(bits);
+                char    *slot = (char *)r->ctrl + r->mask + i * slot_size + 16;
+
+                if (__builtin_expect(equal(slot, key, m), 1))
+                        return slot;
+        }
+        return NULL;
+}
+
+/* The slot that holds the key, or NULL. Nearly all searches end in the first group. */
 static inline __attribute__((always_inline)) void *
 weir_map_find_(const weir_map *m, uint64_t h, const void *key,
                bool (*equal)(const void *, const void *, const weir_map *), size_t slot_size)
 {
         const weir_map_ref_ *r = weir_map_ref_of_(m, h);
-        const uint8_t       *ctrl = r->ctrl;
-        uint64_t             mask = r->mask, at = (h >> 3) & mask, step = 0;
-        char                *slots = (char *)(uintptr_t)(ctrl + mask + 16);
-        uint8_t              want = h & 0x7f;
+        weir_map_ref_        t = *r;
+        uint64_t             at = (h >> 3) & t.mask, step = 0;
+        weir_group_          g = weir_group_load_(t.ctrl + at);
+        void                *slot = weir_map_find_in_(m, g, &t, at, h, key, equal, slot_size);
 
-        for (;;) {
-                weir_group_ g = weir_group_load_(ctrl + at);
-                uint32_t    bits = weir_group_match_(g, want);
-
-                for (; bits; bits &= bits - 1) {
-                        char *slot = slots + (at + (unsigned)__builtin_ctz(bits)) * slot_size;
-
-                        if (__builtin_expect(equal(slot, key, m), 1))
-                                return slot;
-                }
-                if (__builtin_expect(weir_group_match_(g, WEIR_MAP_EMPTY_) != 0, 1) ||
-                    (step += 16) > mask)
-                        return NULL;
-                at = (at + step) & mask;
+        while (!slot && __builtin_expect(!weir_group_match_(g, WEIR_MAP_EMPTY_), 0) &&
+               (step += 16) <= t.mask) {
+                at = (at + step) & t.mask;
+                g = weir_group_load_(t.ctrl + at);
+                slot = weir_map_find_in_(m, g, &t, at, h, key, equal, slot_size);
         }
+        return slot;
 }
+
+/* A load that the compiler makes in one piece, but that does not keep it from taking the loads of
+ * other fields out of a loop, as gcc's atomic ones do. For TSan it has to be one of those. */
+#if defined(__SANITIZE_THREAD__)
+#define WEIR_MAP_ATOMIC_ 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEIR_MAP_ATOMIC_ 1
+#endif
+#endif
 
 static inline void weir_map_check_(const weir_map *m)
 {
-        if (__builtin_expect(__atomic_load_n(&m->writing_, __ATOMIC_RELAXED), 0))
+#ifdef WEIR_MAP_ATOMIC_
+        uint32_t writing = __atomic_load_n(&m->writing_, __ATOMIC_RELAXED);
+#else
+        uint32_t writing = *(const volatile uint32_t *)&m->writing_;
+#endif
+
+        if (__builtin_expect(writing != 0, 0))
                 weir_map_fail_(m);
 }
 
@@ -310,9 +337,9 @@ static inline void weir_map_end_(weir_map *m)
         __atomic_store_n(&m->writing_, 0, __ATOMIC_RELAXED);
 }
 
-/* Looks for n keys, some at a time: their groups, then their slots are fetched while others are
- * looked at. */
-enum { WEIR_MAP_BATCH_ = 32 };
+/* Looks for n keys in a row of three steps, each some keys behind the one before: fetches a group,
+ * fetches the slot in it, compares. So many lines are on their way all the time. */
+enum { WEIR_MAP_BEHIND_ = 16 };
 
 static inline __attribute__((always_inline)) size_t
 weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, size_t slot_size,
@@ -320,34 +347,36 @@ weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, s
                     uint64_t (*hash)(const void *, const weir_map *),
                     bool (*equal)(const void *, const void *, const weir_map *))
 {
-        uint64_t h[WEIR_MAP_BATCH_];
+        uint64_t hashes[2 * WEIR_MAP_BEHIND_];
         size_t   found = 0;
 
-        for (size_t base = 0, k; base < n; base += k) {
-                k = n - base < (size_t)WEIR_MAP_BATCH_ ? n - base : (size_t)WEIR_MAP_BATCH_;
-                for (size_t i = 0; i < k; i++) {
+        for (size_t i = 0; i < n + 2 * WEIR_MAP_BEHIND_; i++) {
+                uint64_t *at_h = &hashes[i % (2 * WEIR_MAP_BEHIND_)];
+                size_t    k = i - 2 * WEIR_MAP_BEHIND_;
+
+                if (k < n) {
+                        char *slot = (char *)weir_map_find_(m, *at_h, keys + k * key_size, equal,
+                                                            slot_size);
+
+                        ret[k] = slot ? slot + val_offset : NULL;
+                        found += slot != NULL;
+                }
+                if (i < n) {
                         const weir_map_ref_ *r;
 
-                        h[i] = hash(keys + (base + i) * key_size, m);
-                        r = weir_map_ref_of_(m, h[i]);
-                        __builtin_prefetch(r->ctrl + ((h[i] >> 3) & r->mask));
+                        *at_h = hash(keys + i * key_size, m);
+                        r = weir_map_ref_of_(m, *at_h);
+                        __builtin_prefetch(r->ctrl + ((*at_h >> 3) & r->mask));
                 }
-                for (size_t i = 0; i < k; i++) {
-                        const weir_map_ref_ *r = weir_map_ref_of_(m, h[i]);
-                        uint64_t             at = (h[i] >> 3) & r->mask;
-                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at),
-                                                          h[i] & 0x7f);
+                if (i - WEIR_MAP_BEHIND_ < n) {
+                        uint64_t h = hashes[(i - WEIR_MAP_BEHIND_) % (2 * WEIR_MAP_BEHIND_)];
+                        const weir_map_ref_ *r = weir_map_ref_of_(m, h);
+                        uint64_t             at = (h >> 3) & r->mask;
+                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at), h & 0x7f);
 
                         at += bits ? (unsigned)__builtin_ctz(bits) : 0;
                         if (bits)
                                 __builtin_prefetch(r->ctrl + r->mask + 16 + at * slot_size);
-                }
-                for (size_t i = 0; i < k; i++) {
-                        char *slot = (char *)weir_map_find_(m, h[i], keys + (base + i) * key_size,
-                                                            equal, slot_size);
-
-                        ret[base + i] = slot ? slot + val_offset : NULL;
-                        found += slot != NULL;
                 }
         }
         return found;
@@ -392,7 +421,7 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
         typedef K name##_key_;                                                                  \
         typedef char name##_aligned_[__alignof__(struct name##_slot_) <= 16 ? 1 : -1];          \
         typedef V name##_val_;                                                                  \
-        WEIR_UNUSED static inline uint64_t name##_hash_(const void *key, uint64_t seed)                \
+        WEIR_UNUSED static inline uint64_t name##_hash_(const void *key, uint64_t seed)         \
         {                                                                                       \
                 return weir_map_mix_((uint64_t)hash(*(const name##_key_ *)key, seed), seed);    \
         }                                                                                       \

@@ -1,9 +1,16 @@
 /* A hash of bytes, of the family of wyhash: 64 by 64 bits multiplied to 128, both halves folded.
  *
- * What    Up to 16 bytes are two words that overlap, and one multiplication; more, 16 bytes each,
- *         and from 48 on three at a time, which do not wait for each other. The last 16 bytes
- *         close it.
- * Not     SipHash: three times the time, for a secret that a map need not keep from who can read
+ * What    From 8 to 32 bytes are four words that overlap, and two multiplications, whatever the
+ *         length: names of all lengths are mixed in a map, and a branch on theirs would be guessed
+ *         wrong every other time. More is taken by 16 bytes each, and from 48 on by three at a
+ *         time, which do not wait for each other; the last 16 bytes close it. Less than 8 are two
+ *         words.
+ *         Both factors of each multiplication depend on the seed. Were one of them known, as in
+ *         wyhash, a key could make it 0, and with it the hash the same whatever the other is, in
+ *         every map.
+ * Not     The AES instructions: hashing a word or a name is a few per cent of a look-up in memory,
+ *         and it would be a call through a table.
+ *         SipHash: three times the time, for a secret that a map need not keep from who can read
  *         its memory; who cannot, cannot choose keys that meet without knowing the seed. */
 #include "data/data.h"
 #include <weir/map.h>
@@ -39,37 +46,39 @@ static inline uint64_t load4(const uint8_t *p)
 
 uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
 {
-        const uint8_t *p = from;
-        uint64_t       a = 0, b = 0;
+        const uint8_t *p = from, *end = n ? p + n : p;
+        uint64_t       a = 0, b = 0, other;
 
         seed ^= fold(seed ^ secret[0], secret[1]);
-        if (n <= 16) {
-                if (n >= 8) {
-                        a = load8(p);
-                        b = load8(p + n - 8);
-                } else if (n >= 4) {
-                        a = load4(p);
-                        b = load4(p + n - 4);
-                } else if (n) {
-                        a = (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
-                }
-        } else {
-                const uint8_t *end = p + n;
+        other = seed << 29 | seed >> 35;
+        if (n - 8 <= 24) {
+                size_t back = n > 16 ? n - 16 : 0;      /* without a branch, as the next line */
 
+                a = load8(p) ^ other;
+                b = load8(p + (n < 16 ? n - 8 : 8)) ^ seed;
+                return fold(secret[1] ^ n, fold(a, b) ^ fold(load8(p + back) ^ other ^ secret[2],
+                                                             load8(end - 8) ^ seed ^ secret[3]));
+        }
+        if (n >= 8) {
                 if (n > 48) {
                         uint64_t s1 = seed, s2 = seed;
 
                         for (; end - p > 48; p += 48) {
-                                seed = fold(load8(p) ^ secret[1], load8(p + 8) ^ seed);
-                                s1 = fold(load8(p + 16) ^ secret[2], load8(p + 24) ^ s1);
-                                s2 = fold(load8(p + 32) ^ secret[3], load8(p + 40) ^ s2);
+                                seed = fold(load8(p) ^ other, load8(p + 8) ^ seed);
+                                s1 = fold(load8(p + 16) ^ other ^ secret[2], load8(p + 24) ^ s1);
+                                s2 = fold(load8(p + 32) ^ other ^ secret[3], load8(p + 40) ^ s2);
                         }
                         seed ^= s1 ^ s2;
                 }
                 for (; end - p > 16; p += 16)
-                        seed = fold(load8(p) ^ secret[1], load8(p + 8) ^ seed);
+                        seed = fold(load8(p) ^ other, load8(p + 8) ^ seed);
                 a = load8(end - 16);
                 b = load8(end - 8);
+        } else if (n >= 4) {
+                a = load4(p);
+                b = load4(end - 4);
+        } else if (n) {
+                a = (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
         }
-        return fold(secret[1] ^ n, fold(a ^ secret[1], b ^ seed));
+        return fold(secret[1] ^ n, fold(a ^ other, b ^ seed));
 }

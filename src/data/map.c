@@ -193,39 +193,77 @@ static inline void copy_value(void *to, const void *from, size_t size)
                 memcpy(to, from, size);
 }
 
-/* The slot of the key, or NULL; everything that depends on the kind of keys is inlined once
- * each. */
-static inline void *look(const weir_map *m, const void *key)
+/* Stores what a slot holds; true. */
+static bool give(const weir_map *m, const char *slot, void *ret_val)
 {
-#define CALL(kind) return weir_map_find_(m, hash_##kind(key, m), key, equal_##kind, m->slot_size_)
+        copy_value(ret_val, slot + m->val_offset_, m->val_size_);
+        return true;
+}
+
+/* get_KIND and at_KIND: everything that depends on the kind of keys is inlined once each. */
+#define LOOK(kind)                                                                              \
+        static inline bool get_##kind(const weir_map *m, const void *key, void *ret_val)        \
+        {                                                                                       \
+                char *slot = find_##kind(m, hash_##kind(key, m), key);                          \
+                                                                                                \
+                return slot && (!ret_val || give(m, slot, ret_val));                            \
+        }                                                                                       \
+        static inline void *at_##kind(const weir_map *m, const void *key)                       \
+        {                                                                                       \
+                char *slot = find_##kind(m, hash_##kind(key, m), key);                          \
+                                                                                                \
+                return slot ? slot + m->val_offset_ : NULL;                                     \
+        }
+LOOK(word)
+LOOK(half)
+LOOK(bytes)
+LOOK(string)
+LOOK(hasher)
+LOOK(typed)
+#undef LOOK
+
+static __attribute__((__noinline__)) bool get_other(const weir_map *m, const void *key,
+                                                    void *ret_val)
+{
+#define CALL(kind) return get_##kind(m, key, ret_val)
         MAP_CALL(m, CALL);
 #undef CALL
 }
 
+static __attribute__((__noinline__)) void *at_other(const weir_map *m, const void *key)
+{
+#define CALL(kind) return at_##kind(m, key)
+        MAP_CALL(m, CALL);
+#undef CALL
+}
+
+/* Words with a value of a word, without a call. */
 bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
 {
-        char *slot;
+        const char *slot;
 
         if (unlikely(!m))
                 return false;
         weir_map_check_(m);
-        slot = look(m, key);
+        if (m->mode_ != MODE_WORD || m->slot_size_ != 16)
+                return get_other(m, key, ret_val);
+        slot = weir_map_find_(m, hash_word(key, m), key, equal_word, 16);
         if (!slot)
                 return false;
-        if (ret_val)
-                copy_value(ret_val, slot + m->val_offset_, m->val_size_);
+        if (!ret_val)
+                return true;
+        if (unlikely(m->val_size_ != 8))
+                return give(m, slot, ret_val);
+        memcpy(ret_val, slot + 8, 8);
         return true;
 }
 
 void *weir_map_at(const weir_map *m, const void *key)
 {
-        char *slot;
-
         if (unlikely(!m))
                 return NULL;
         weir_map_check_(m);
-        slot = look(m, key);
-        return slot ? slot + m->val_offset_ : NULL;
+        return m->mode_ == MODE_WORD ? at_word(m, key) : at_other(m, key);
 }
 
 size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **ret)
@@ -246,8 +284,9 @@ size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **re
 /* The slot of the key, put if need be with a value of zeroes. */
 static inline char *slot_of(weir_map *m, const void *key, bool *ret_fresh)
 {
-        uint64_t h = map_hash(m, key);
-        char    *slot = map_find(m, h, key);
+        bool     word = likely(m->mode_ == MODE_WORD);
+        uint64_t h = word ? hash_word(key, m) : map_hash(m, key);
+        char    *slot = word ? find_word(m, h, key) : map_find(m, h, key);
 
         *ret_fresh = !slot;
         if (slot)
@@ -301,8 +340,13 @@ bool weir_map_del(weir_map *m, const void *key)
         if (unlikely(!m))
                 return false;
         weir_map_begin_(m);
-        h = map_hash(m, key);
-        slot = map_find(m, h, key);
+        if (likely(m->mode_ == MODE_WORD)) {
+                h = hash_word(key, m);
+                slot = find_word(m, h, key);
+        } else {
+                h = map_hash(m, key);
+                slot = map_find(m, h, key);
+        }
         if (slot)
                 weir_map_remove_(m, h, slot);
         weir_map_end_(m);

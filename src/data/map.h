@@ -7,7 +7,9 @@
 #include <weir/map.h>
 
 enum { GROUP = 16, SLOTS_FIRST = 8, SLOTS_FLOOR = 16, SLOTS_CEILING = 16384,
-       TABLE_BYTES = 160 << 10, SLOT_MAX = 1 << 20 };
+       TABLE_BYTES = 160 << 10, SLOT_MAX = 1 << 20,
+       GROUPS_COUNTED = SLOTS_CEILING / GROUP,
+       SPARED = 8 << 10 };      /* bytes of a table that becomes smaller only when it is empty */
 
 /* How keys are hashed and compared. */
 enum map_mode { MODE_WORD, MODE_HALF, MODE_BYTES, MODE_STRING, MODE_HASHER, MODE_TYPED };
@@ -25,11 +27,12 @@ struct weir_map_table_ {
         uint32_t mask;          /* const: groups less one */
         uint32_t slots;         /* const: less than a group of them, or all of the groups' */
         uint32_t live;          /* the map's writer: entries */
-        uint32_t left;          /* the map's writer: how many empty slots may be filled yet */
         uint32_t depth;         /* const: how many first bits of their hashes the entries share */
+        uint32_t left;          /* the map's writer: how many empty slots may be filled yet */
         uint32_t visited;       /* atomic: an iteration has been here */
         uint32_t stale;         /* the map's writer */
         uint32_t clears;        /* const: of the map when it was made */
+        uint32_t least;         /* the map's writer: with fewer entries it is to shrink or merge */
 };
 
 static inline char *table_slots(const struct weir_map_table_ *t)
@@ -161,9 +164,29 @@ static inline bool map_equal(const weir_map *m, const void *a, const void *b)
 #undef CALL
 }
 
+/* The slot of a key that has this hash, or NULL: find_KIND. Words with a value of a word are what
+ * most maps hold. */
+static inline void *find_word(const weir_map *m, uint64_t h, const void *key)
+{
+        return likely(m->slot_size_ == 16) ? weir_map_find_(m, h, key, equal_word, 16)
+                                           : weir_map_find_(m, h, key, equal_word, m->slot_size_);
+}
+
+#define FIND(kind)                                                                              \
+        static inline void *find_##kind(const weir_map *m, uint64_t h, const void *key)         \
+        {                                                                                       \
+                return weir_map_find_(m, h, key, equal_##kind, m->slot_size_);                  \
+        }
+FIND(half)
+FIND(bytes)
+FIND(string)
+FIND(hasher)
+FIND(typed)
+#undef FIND
+
 static inline void *map_find(const weir_map *m, uint64_t h, const void *key)
 {
-#define CALL(kind) return weir_map_find_(m, h, key, equal_##kind, m->slot_size_)
+#define CALL(kind) return find_##kind(m, h, key)
         MAP_CALL(m, CALL);
 #undef CALL
 }

@@ -697,6 +697,212 @@ X
         case $err in *p.c:6*) ;; *) fail "no p.c:6 in: $err" ;; esac
 }
 
+# ---- layout ----
+
+needs_layout() {
+        echo 'struct s { char a; long b; } v;' >probe.c
+        try "$weir" layout probe.c
+        case $err in *libdw*) skip "$err" ;; esac
+}
+
+# The line of the output that follows "best order", without the blanks.
+best_order() { # STRUCT FILE
+        "$weir" layout --only="$1" "$2" | sed -n '/best order/{n;s/ //g;p}'
+}
+
+test_layout_shows_padding_and_the_best_order() {
+        needs_layout
+        cat >p.c <<'X'
+struct bad { char a; double b; int c; };
+struct good { double b; int c; char a; };
+int main(void) { return sizeof(struct bad) + sizeof(struct good); }
+X
+        prints "struct bad (p.c:1): 24 bytes, 11 of padding, aligned to 8
+       0      1  char a
+       1      7  -
+       8      8  double b
+      16      4  int c
+      20      4  -
+  best order: 16 bytes
+    b, c, a
+
+struct good (p.c:2): 16 bytes, 3 of padding, aligned to 8
+       0      8  double b
+       8      4  int c
+      12      1  char a
+      13      3  -
+  no order is smaller" "$weir" layout p.c
+}
+
+test_layout_check_is_a_gate() {
+        needs_layout
+        echo 'struct bad { char a; long b; char c; }; struct good { long b; char a, c; };' >p.c
+        try "$weir" layout --check p.c
+        same "the status" "$status" 3
+        try "$weir" layout --check --only=good p.c
+        same "the status" "$status" 0
+        try "$weir" layout p.c
+        same "the status" "$status" 0
+        refuses "no struct ugly" "$weir" layout --only=ugly p.c
+}
+
+test_layout_brings_hot_fields_together() {
+        needs_layout
+        cat >p.c <<'X'
+struct packet {
+        char  payload[100];
+        int   number;           /* hot */
+        char  host[60];
+        short len;              // hot: of each
+        void *next;             /* shot, not hotter */
+        char  flags;            /* hot, too */
+};
+X
+        try "$weir" layout p.c
+        case $out in
+        *"184 bytes, 9 of padding, aligned to 8, hot fields in 2 to 3 cache lines"*) ;;
+        *) fail "$out" ;;
+        esac
+        case $out in
+        *"best order: 176 bytes, hot fields in 1 cache line
+    number, len, flags, payload, host, next"*) ;;
+        *) fail "$out" ;;
+        esac
+}
+
+test_layout_leaves_packed_structs_alone() {
+        needs_layout
+        cat >p.c <<'X'
+struct __attribute__((packed)) wire { char a; int b; short c; };
+struct __attribute__((packed)) odd { int b; char a; };
+X
+        try "$weir" layout --check p.c
+        same "the status" "$status" 0
+        same "the packed ones" "$(grep -c packed <<<"$out")" 2
+}
+
+test_layout_keeps_a_flexible_array_last() {
+        needs_layout
+        echo 'struct s { char n; long v; short k; char data[]; };' >p.c
+        same "the order" "$(best_order s p.c)" v,k,n,data
+}
+
+test_layout_names_structs_by_their_typedef() {
+        needs_layout
+        echo 'typedef struct { char a; long b; char c; } pair; pair p;' >p.c
+        for CC in cc clang; do
+                export CC
+                command -v "$CC" >/dev/null || continue
+                try "$weir" layout p.c
+                case $out in
+                "pair (p.c:1): 24 bytes"*"best order: 16 bytes"*) ;;
+                *) fail "$CC: $out" ;;
+                esac
+        done
+}
+
+test_layout_reads_objects_and_libraries() {
+        needs_layout
+        echo 'struct s { char a; long b; char c; } v;' >p.c
+        cc -g -c p.c -o p.o
+        ar rc p.a p.o
+        cc -g -shared -fPIC p.c -o p.so
+        for file in p.o p.a p.so; do
+                try "$weir" layout "$file"
+                case $out in *"struct s (p.c:1): 24 bytes"*) ;; *) fail "$file: $out $err" ;; esac
+        done
+        echo text >p.o
+        refuses p.o "$weir" layout p.o
+        refuses "no file given" "$weir" layout
+        echo 'struct s {' >p.c
+        try "$weir" layout p.c
+        same "the status" "$status" 1
+}
+
+# A hundred structs of random members: the compiler is asked whether sizes are as printed, those
+# proposed too, and no order that was tried by chance is smaller.
+test_layout_is_right_about_random_structs() {
+        needs_layout
+        seed=${WEIR_SEED:-$RANDOM}
+        echo "WEIR_SEED=$seed"
+        RANDOM=$seed
+        types=(char short int long double "void *" "_Complex float" __int128 "struct bad"
+               "_Alignas(16) char" "union { char c; int i; }" "long double" _Bool "enum e")
+        {
+                echo 'enum e { E }; struct bad { char a; double b; int c; };'
+                for s in {0..99}; do
+                        printf 'struct s%d {' "$s"
+                        for ((m = 0; m <= RANDOM % 9; m++)); do
+                                printf ' %s m%d' "${types[RANDOM % ${#types[@]}]}" "$m"
+                                ((RANDOM % 4)) || printf '[%d]' $((RANDOM % 5 + 1))
+                                printf ';'
+                        done
+                        echo ' };'
+                done
+        } >p.c
+        try "$weir" layout p.c
+        same "the status" "$status" 0
+        same "the number of structs" "$(grep -c '^struct s' <<<"$out")" 100
+        # Each struct again, in the order proposed.
+        awk '
+                NR == FNR && /^struct s[0-9]+ \(/ { name = $2; size[name] = $4 }
+                NR == FNR && /best order:/ {
+                        best[name] = $3
+                        getline
+                        gsub(/ /, "")
+                        order[name] = $0
+                }
+                NR == FNR { next }
+                /^enum/ { print; next }
+                {
+                        name = $2
+                        print
+                        printf "_Static_assert(sizeof(struct %s) == %d, \"now\");\n",
+                               name, size[name]
+                        if (!(name in best))
+                                next
+                        body = $0
+                        sub(/^[^{]*\{ */, "", body)
+                        sub(/ *\};$/, "", body)
+                        gsub(/union \{ char c; int i; \}/, "union u", body)
+                        n = split(body, member, /; */)
+                        for (i = 1; i <= n; i++)
+                                if (match(member[i], / m[0-9]+(\[[0-9]+\])?$/)) {
+                                        field = substr(member[i], RSTART + 1)
+                                        sub(/\[.*/, "", field)
+                                        of[field] = member[i]
+                                }
+                        printf "struct best_%s {", name
+                        n = split(order[name], field_at, ",")
+                        for (i = 1; i <= n; i++) {
+                                gsub(/union u/, "union { char c; int i; }", of[field_at[i]])
+                                printf " %s;", of[field_at[i]]
+                        }
+                        printf " };\n_Static_assert(sizeof(struct best_%s) == %d, \"best\");\n",
+                               name, best[name]
+                }
+        ' <(printf '%s\n' "$out") p.c >judge.c
+        [ "$(grep -c '"best"' judge.c)" -gt 10 ] || fail "only few could be better: $out"
+        cc -fsyntax-only judge.c || fail "the compiler disagrees; WEIR_SEED=$seed"
+}
+
+test_layout_agrees_with_the_compiler_about_libweir() {
+        needs_layout
+        cat >p.c <<'X'
+#include <stdio.h>
+#include <weir.h>
+int main(void)
+{
+        printf("%zu %zu %zu\n", sizeof(struct weir_map), sizeof(weir_map_iter),
+               sizeof(weir_mem_stats));
+        return 0;
+}
+X
+        size_of() { "$weir" layout --only="$1" p.c | sed -n '1s/.*: \([0-9]*\) bytes.*/\1/p'; }
+        prints "$(size_of weir_map) $(size_of weir_map_iter) $(size_of weir_mem_stats)" \
+                "$weir" run p.c
+}
+
 # ---- one test ----
 
 enter_scratch

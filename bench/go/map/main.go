@@ -74,13 +74,19 @@ func hold(b *harness.B, n int) map[uint64]uint64 {
 	return held
 }
 
+func least(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
+}
+
 func hit(b *harness.B, n int) {
 	m := hold(b, n)
 	sum := uint64(0)
-	for i, k := 0, uint64(0); i < b.N; i++ {
-		sum += m[keyOf(k)]
-		if k++; k == uint64(n) {
-			k = 0
+	for left := b.N; left > 0; left -= n {
+		for k := uint64(0); k < uint64(least(left, n)); k++ {
+			sum += m[keyOf(k)]
 		}
 	}
 	sink = sum
@@ -89,12 +95,11 @@ func hit(b *harness.B, n int) {
 func miss(b *harness.B, n int) {
 	m := hold(b, n)
 	sum := uint64(0)
-	for i, k := 0, uint64(0); i < b.N; i++ {
-		if _, ok := m[keyOf(k+uint64(n))]; ok {
-			sum++
-		}
-		if k++; k == uint64(n) {
-			k = 0
+	for left := b.N; left > 0; left -= n {
+		for k := uint64(0); k < uint64(least(left, n)); k++ {
+			if _, ok := m[keyOf(k+uint64(n))]; ok {
+				sum++
+			}
 		}
 	}
 	sink = sum
@@ -107,23 +112,32 @@ func strLook(b *harness.B, n, from int) {
 	m := strHeld
 	b.ResetTimer()
 	sum := uint64(0)
-	for i, k := 0, 0; i < b.N; i++ {
-		sum += m[texts[from+k]]
-		if k++; k == n {
-			k = 0
+	for left := b.N; left > 0; left -= n {
+		for k := 0; k < least(left, n); k++ {
+			sum += m[texts[from+k]]
 		}
 	}
 	sink = sum
 }
 
+// Starting and stopping the clock takes as long as some hundred deletions: small maps come four at a time.
 func del(b *harness.B, n int) {
 	b.StopTimer()
 	b.Per = n
-	for i := 0; i < b.N; i++ {
-		m := made(n)
+	atOnce := 4
+	if n > kk {
+		atOnce = 1
+	}
+	for left := b.N; left > 0; left -= atOnce {
+		maps := make([]map[uint64]uint64, least(left, atOnce))
+		for j := range maps {
+			maps[j] = made(n)
+		}
 		b.StartTimer()
-		for k := uint64(0); k < uint64(n); k++ {
-			delete(m, keyOf(k))
+		for _, m := range maps {
+			for k := uint64(0); k < uint64(n); k++ {
+				delete(m, keyOf(k))
+			}
 		}
 		b.StopTimer()
 	}

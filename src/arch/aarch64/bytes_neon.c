@@ -27,6 +27,9 @@ static inline VEC load_part(const uint8_t *p, size_t n)
 
 static inline CMP eq(VEC a, VEC b) { return vceqq_u8(a, b); }
 static inline CMP ne(VEC a, VEC b) { return vmvnq_u8(vceqq_u8(a, b)); }
+static inline VEC unlike(VEC a, VEC b) { return veorq_u8(a, b); }
+static inline VEC join(VEC a, VEC b) { return vorrq_u8(a, b); }
+static inline bool any_bit(VEC v) { return vmaxvq_u8(v) != 0; }
 static inline CMP both(CMP a, CMP b) { return vandq_u8(a, b); }
 static inline CMP either(CMP a, CMP b) { return vorrq_u8(a, b); }
 static inline bool any(CMP c) { return vmaxvq_u8(c) != 0; }

@@ -36,6 +36,9 @@ static inline VEC load_part(const uint8_t *p, size_t n)
 
 static inline CMP eq(VEC a, VEC b) { return _mm256_cmpeq_epi8(a, b); }
 static inline CMP ne(VEC a, VEC b) { return _mm256_xor_si256(eq(a, b), _mm256_set1_epi8(-1)); }
+static inline VEC unlike(VEC a, VEC b) { return _mm256_xor_si256(a, b); }
+static inline VEC join(VEC a, VEC b) { return _mm256_or_si256(a, b); }
+static inline bool any_bit(VEC v) { return !_mm256_testz_si256(v, v); }
 static inline CMP both(CMP a, CMP b) { return _mm256_and_si256(a, b); }
 static inline CMP either(CMP a, CMP b) { return _mm256_or_si256(a, b); }
 static inline MASK bits(CMP c) { return (uint32_t)_mm256_movemask_epi8(c); }

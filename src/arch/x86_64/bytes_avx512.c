@@ -31,6 +31,9 @@ static inline void store_part(uint8_t *p, size_t n, VEC v)
 
 static inline CMP eq(VEC a, VEC b) { return _mm512_cmpeq_epi8_mask(a, b); }
 static inline CMP ne(VEC a, VEC b) { return _mm512_cmpneq_epi8_mask(a, b); }
+static inline VEC unlike(VEC a, VEC b) { return _mm512_xor_si512(a, b); }
+static inline VEC join(VEC a, VEC b) { return _mm512_or_si512(a, b); }
+static inline bool any_bit(VEC v) { return _mm512_test_epi8_mask(v, v) != 0; }
 static inline CMP both(CMP a, CMP b) { return a & b; }
 static inline CMP either(CMP a, CMP b) { return a | b; }
 static inline MASK bits(CMP c) { return c; }

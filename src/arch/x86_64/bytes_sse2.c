@@ -25,6 +25,14 @@ static inline VEC load_part(const uint8_t *p, size_t n)
 
 static inline CMP eq(VEC a, VEC b) { return _mm_cmpeq_epi8(a, b); }
 static inline CMP ne(VEC a, VEC b) { return _mm_xor_si128(eq(a, b), _mm_set1_epi8(-1)); }
+static inline VEC unlike(VEC a, VEC b) { return _mm_xor_si128(a, b); }
+static inline VEC join(VEC a, VEC b) { return _mm_or_si128(a, b); }
+
+static inline bool any_bit(VEC v)
+{
+        return _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128())) != 0xffff;
+}
+
 static inline CMP both(CMP a, CMP b) { return _mm_and_si128(a, b); }
 static inline CMP either(CMP a, CMP b) { return _mm_or_si128(a, b); }
 static inline MASK bits(CMP c) { return (MASK)_mm_movemask_epi8(c); }

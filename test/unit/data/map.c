@@ -574,6 +574,46 @@ PLAIN_TEST(deleting_gives_memory_back)
         ck_assert_uint_lt(after.heap_in_use, before.heap_in_use + (2 << 20));
 }
 
+enum { VARIANTS = 64 };
+
+/* Hashes keys of n bytes whose words from `at` on, each `step` bytes, are w, and the rest random.
+ */
+static void hash_variants(size_t n, size_t at, size_t step, uint64_t w)
+{
+        static uint64_t state = 1;
+        uint64_t        got[VARIANTS];
+        uint8_t         key[112];
+
+        for (int i = 0; i < VARIANTS; i++) {
+                for (size_t k = 0; k < n; k++) {
+                        state = state * UINT64_C(25214903917) + 11;
+                        key[k] = (uint8_t)(state >> 24);
+                }
+                for (size_t k = at; k + 8 <= n; k += step)
+                        memcpy(key + k, &w, 8);
+                got[i] = weir_hash(key, n, 12345);
+                for (int k = 0; k < i; k++)
+                        must(got[k] != got[i]);
+        }
+}
+
+/* A word that is a constant of the hash made a factor 0 once, and the rest of the key did not
+ * count, whatever the seed. */
+PLAIN_TEST(no_word_of_a_key_makes_all_hashes_equal)
+{
+        static const uint64_t constants[] = {
+                0, UINT64_C(0xa0761d6478bd642f), UINT64_C(0xe7037ed1a0b428db),
+                UINT64_C(0x8ebc6af09c88c6e3), UINT64_C(0x589965cc75374cc3),
+        };
+
+        for (size_t n = 16; n <= 112; n += 8)
+                for (size_t at = 0; at < n; at += 8)
+                        for (size_t c = 0; c < sizeof constants / sizeof *constants; c++) {
+                                hash_variants(n, at, n, constants[c]);
+                                hash_variants(n, at, 16, constants[c]);
+                        }
+}
+
 PLAIN_TEST(hashes_of_bytes_differ_in_all_bits)
 {
         char     key[100] = { 0 };

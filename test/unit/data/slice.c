@@ -1,6 +1,7 @@
 /* Slices: growth by both rules, moves within one slice, the checks of weir_slice_of. */
 #include "check.h"
 #include "base/base.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,6 +199,29 @@ PLAIN_TEST(elements_without_size_fit_without_end)
 
         ck_assert_ptr_nonnull(p);
         ck_assert_uint_eq(cap, SIZE_MAX);
+}
+
+static size_t resident(void)
+{
+        long  pages = 0;
+        FILE *f = fopen("/proc/self/statm", "r");
+
+        ck_assert_ptr_nonnull(f);
+        must(fscanf(f, "%*d %ld", &pages) == 1);
+        fclose(f);
+        return (size_t)pages * 4096;
+}
+
+PLAIN_TEST(room_for_many_is_not_touched_before_it_is_used)
+{
+        size_t           before = resident();
+        weir_slice(char) s = { 0 };
+
+        weir_append(s, 'a');
+        weir_slice_reserve(s, (size_t)256 << 20);
+        must(resident() - before < (size_t)64 << 20);
+        for (size_t i = 1; i < s.cap; i += 4096)
+                must(s.ptr[i] == 0);
 }
 
 PLAIN_TEST(reserved_room_is_not_moved_by_appends)
