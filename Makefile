@@ -10,6 +10,7 @@
 #                                          bytes; BENCH=gc: the collector
 #   make test-real                         real programs on libweir-malloc.so
 #   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
+#   make soak-gc [MINUTES=5]               graphs that goroutines change while they are collected
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make debug                             build-debug/: -O0 and every internal check
 #   make clean                             removes all build directories
@@ -85,6 +86,16 @@ soak: all
 	@cmake --build build --target soaks $(jobs)
 	@tools/soak --minutes '$(MINUTES)' $(SOAK)
 
+# Half of the time as it is used, half with each collection checked.
+soak-gc: all
+	@tools/deps test
+	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
+	@cmake --build build --target stress-gc
+	@for check in 0 1; do \
+		WEIR_PROCS=2 WEIR_DEBUG=gccheck=$$check WEIR_STRESS_MS=$$(($(MINUTES) * 30000)) \
+			build/bin/stress-gc || exit; \
+	done
+
 install: all
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
@@ -92,4 +103,4 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test test-old-kernel test-real demo bench soak install clean
+.PHONY: all debug test test-old-kernel test-real demo bench soak soak-gc install clean

@@ -186,16 +186,32 @@ void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high)
 
 /* ---- which pages ---- */
 
+/* The first page from `page` on that is watched, or is not; eight at a time. The table begins at a
+ * multiple of eight and has an entry for each page reserved. */
+static size_t next_page(size_t page, size_t pages, bool on)
+{
+        enum { EIGHT = sizeof(uint64_t) };
+        const uint8_t *watch = weir__heap.watch;
+        const uint64_t all = UINT64_C(0x0101010101010101) * WATCH_ON, none = on ? 0 : all;
+
+        while (page < pages) {
+                if (page % EIGHT == 0 &&
+                    (load_relaxed((const uint64_t *)(const void *)&watch[page]) & all) == none)
+                        page += EIGHT;
+                else if (!(load_relaxed(&watch[page]) & WATCH_ON) == on)
+                        page++;
+                else
+                        break;
+        }
+        return MIN(page, pages);
+}
+
 void weir__mem_each_watched(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg)
 {
-        const uint8_t *watch = weir__heap.watch;
-        size_t         pages = load_relaxed(&weir__heap_pages.grown), first;
+        size_t pages = load_relaxed(&weir__heap_pages.grown), page = 0, first;
 
-        for (size_t page = 0; page < pages; page++) {
-                if (!(load_relaxed(&watch[page]) & WATCH_ON))
-                        continue;
-                for (first = page; page < pages && load_relaxed(&watch[page]) & WATCH_ON;)
-                        page++;
+        while ((first = next_page(page, pages, true)) < pages) {
+                page = next_page(first, pages, false);
                 fn(weir__heap.base + (first << PAGE_SHIFT), weir__heap.base + (page << PAGE_SHIFT),
                    arg);
         }

@@ -25,7 +25,8 @@ PLAIN_TEST(random_numbers_below_n_are_evenly_spread)
                 for (uint32_t k = 0; k < ns[i] * 10000; k++) {
                         uint32_t v = weir__rand_below(&state, ns[i]);
 
-                        ck_assert_uint_lt(v, ns[i]);
+                        if (v >= ns[i])                 /* a check costs a microsecond */
+                                ck_abort_msg("%u is not below %u", v, ns[i]);
                         hits[v]++;
                 }
                 for (uint32_t k = 0; k < ns[i]; k++)    /* 10 standard deviations */
