@@ -15,7 +15,7 @@
 enum {
         PLACES = 40,            /* of each kind */
         BALLAST = 4000,         /* nodes from one place in a list to the next */
-        IDLERS = 20,            /* goroutines from one on whose stack a place is to the next */
+        IDLERS = 150,           /* goroutines from one on whose stack a place is to the next */
         CYCLES = WEIR_TSAN || WEIR_ASAN ? 6 : 40,
         CYCLES_MOST = 500,      /* until a mutant must have been seen */
 };
@@ -249,15 +249,17 @@ static void *sabotage(void *arg)
 
 weir_task(idles, my, { weir_chan *end; })
 {
-        int nothing_comes;
+        char volatile much[2000] = { 0 };       /* for the marker to read */
+        int           nothing_comes;
 
+        (void)much;
         weir_recv(my->end, &nothing_comes);
 }
 
 /* The list, last node first: places of it are far apart. */
 static holder *make_places(victim **named, weir_chan *end)
 {
-        enum { FACTOR = WEIR_PATIENCE > 1 ? 20 : 1 };
+        enum { FACTOR = WEIR_TSAN || WEIR_ASAN ? 20 : 1 };
         holder *list = NULL, *h;
 
         for (size_t i = 0; i < COUNT(place); i++) {
