@@ -1,5 +1,6 @@
 /* Mutex, wait group, once. */
 #include "check.h"
+#include "base/debug.h"
 #include <string.h>
 
 static weir_mutex mutex;
@@ -102,6 +103,25 @@ WEIR_TEST_WITH(unlocks_of_an_unlocked_mutex_harm_nobody_who_locks, .procs = 4, .
                 weir_mutex_unlock(&misused);
         }
         ck_assert_int_gt(refused, 0);
+}
+
+/* On one processor, where a goroutine leaves only when it says so, no two unlocks meet: there each
+ * lock is unlocked once, and every other unlock refused. */
+WEIR_TEST_WITH(an_unlock_of_an_unlocked_mutex_is_refused_each_time, .procs = 1, .timeout = 60)
+{
+        weir_wg wg = { 0 };
+
+        weir__debug.asyncpreemptoff = 1;
+        for (int i = 0; i < 4; i++)
+                weir_wg_go(&wg, locks_rightly, .n = 500);
+        for (int i = 0; i < 4; i++)
+                weir_wg_go(&wg, unlocks_wrongly, .n = 500);
+        weir_wg_wait(&wg);
+        ck_assert_int_eq(locked, 2000);
+        ck_assert_int_eq(locked, unlocked);
+        ck_assert_int_eq(refused, 2000);
+        ck_assert(weir_mutex_try_lock(&misused));
+        weir_mutex_unlock(&misused);
 }
 
 weir_task(hog, my, { weir_mutex *m; bool *stop; })
