@@ -68,7 +68,7 @@ static struct {
         uint64_t served;                /* atomic: of them, those that are done */
         uint64_t begun;                 /* atomic: bytes allocated when the cycle began */
         uint64_t room;                  /* atomic: bytes to be allocated from goal to goal */
-        uint64_t during;                /* the collector's: bytes allocated during the last cycle */
+        uint64_t during;                /* atomic: bytes allocated during the last cycle */
         bool     napped;                /* atomic: somebody had to wait in this cycle */
 } gc;
 
@@ -98,7 +98,7 @@ __attribute__((constructor)) static void begin_early(void)
  * the way, or the program would be followed by one cycle after the other. */
 static uint64_t early(uint64_t room)
 {
-        uint64_t lead = gc.during + gc.during / 2;
+        uint64_t during = load_relaxed(&gc.during), lead = during + during / 2;
 
         if (gc.stopped || room == UINT64_MAX)
                 return room;
@@ -427,7 +427,7 @@ static void collect_beside(const char *why)
         t.shaded += weir__mark_shaded_rest(&markers[0]);
         t.last_pages = weir__watch_end(&markers[0]);
         t.born = load_relaxed(&weir__mem_since) - load_relaxed(&gc.begun);
-        gc.during = t.born;
+        store_relaxed(&gc.during, t.born);
         finish(&t);
         weir__world_start();
         t.end = weir__os_now();

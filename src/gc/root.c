@@ -66,7 +66,6 @@ static void mark_object(void *p, size_t size, void *arg)
 void weir__roots_mark(struct marker *m)
 {
         weir__roots_mark_last(m);
-        (void)weir__scan_end(mark_range, m);
         weir__world_each(mark_range, m);
         weir__mark_skip_begin();
         weir__mark_malloc(m, true);

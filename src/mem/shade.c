@@ -15,7 +15,7 @@
  *                       spare    on the list `spare`
  * Locks   shades: both lists.
  * Cost    A store while marking is off: a load and a branch. On: two lookups, each ending in most
- *         cases at a mark; see bench gc, barrier.
+ *         cases at a mark.
  * Not     Marking in the barrier: then marks are everybody's, and each takes a locked instruction
  *         in the marker's loop, where half of a collection goes. A bound on the buffers with
  *         waiting for the marker: the store would park, or stall a thread that the marker waits

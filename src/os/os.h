@@ -83,7 +83,7 @@ int weir__os_dirty_watch(uintptr_t low, uintptr_t high);
 
 /* Calls fn for the pages of [low, high), all of it watched, that were written since they were last
  * protected, or never were; with protect they are protected now, and a write that comes later is
- * told the next time. A page without memory was not written. */
+ * told the next time. A page that never had memory counts as written the first time. */
 int weir__os_dirty_scan(uintptr_t low, uintptr_t high, bool protect,
                         void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
