@@ -413,9 +413,9 @@ static void settle(struct seen *s, int64_t now)
                 s->debt = MAX(s->debt - (now - s->looked), (int64_t)0);
 }
 
-bool weir__hold_watch(int64_t now)
+enum held weir__hold_watch(int64_t now)
 {
-        bool soon = false;
+        enum held held = HELD_NOT;
 
         for (uint32_t i = 0; usable && i < load_acquire(&sched.nall); i++) {
                 struct p    *p = sched.procs[i];
@@ -429,6 +429,8 @@ bool weir__hold_watch(int64_t now)
                 if (!m || load_relaxed(&p->state) != P_RUNNING)
                         continue;
                 if (switches != s->switches || m->tid != s->tid) {
+                        int64_t before = m->tid == s->tid ? s->cpu : -1, elapsed = now - s->since;
+
                         settle(s, now);
                         s->switches = switches;
                         s->tid = m->tid;
@@ -437,6 +439,9 @@ bool weir__hold_watch(int64_t now)
                         if (load_relaxed(&sched.nidle) && weir__runq_empty(p))
                                 continue;       /* not wanted; do not pay for its clock */
                         s->cpu = weir__os_thread_cpu(m->tid);
+                        /* It stood still for a part of the time: perhaps it does now. */
+                        if (before >= 0 && (s->cpu - before) * 4 < elapsed * 3)
+                                held = MAX(held, HELD_PERHAPS);
                         continue;
                 }
                 s->looked = now;
@@ -444,6 +449,7 @@ bool weir__hold_watch(int64_t now)
                 if (s->cpu < 0) {
                         s->cpu = cpu;
                         s->since = now;
+                        held = MAX(held, HELD_PERHAPS);
                         continue;
                 }
                 blocked = (cpu - s->cpu) * 4 < now - s->since;
@@ -455,9 +461,9 @@ bool weir__hold_watch(int64_t now)
                         ask_for(m, s, ASK_COMPUTING, now, cpu);
                 else if (blocked)
                         ask_for(m, s, ASK_BLOCKED, now, cpu);
-                soon = true;
+                held = MAX(held, blocked ? HELD_BLOCKED : HELD_COMPUTING);
         }
-        return soon;
+        return held;
 }
 
 void weir__hold_init(void)

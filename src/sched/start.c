@@ -107,6 +107,7 @@ static void monitor_main(void *arg)
 {
         (void)arg;
         weir__os_thread_name("weir-monitor");
+        weir__os_thread_precise_timers();
         weir__monitor_run();
         store_release(&monitor_over, 1);        /* pairs with the acquire below */
         weir__os_futex_wake(&monitor_over, 1);

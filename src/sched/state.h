@@ -201,7 +201,8 @@ void weir__scan_touch(struct g *g) slowpath;    /* it is about to run, or someth
 
 /* ---- hold.c ---- */
 void weir__hold_init(void);
-bool weir__hold_watch(int64_t now);             /* the monitor, each round: look again soon? */
+enum held { HELD_NOT, HELD_COMPUTING, HELD_PERHAPS, HELD_BLOCKED };
+enum held weir__hold_watch(int64_t now);        /* the monitor, each round: what it met */
 void weir__hold_collect(void);                  /* the monitor: processors that were given up */
 bool weir__hold_asked(struct m *m, const void *ucontext);       /* the signal handler */
 void weir__hold_print(struct out *o);           /* those that held a processor too long */

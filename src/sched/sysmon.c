@@ -10,7 +10,10 @@
  *         raises the futex), done (the root function has returned).
  * Cost    While processors are both busy and idle it wakes every 200 us, while all are busy every
  *         millisecond (that is how late a timer may be seen there), else every 10 ms; in a process
- *         that does nothing, never.
+ *         that does nothing, never. A thread that stood still since the last round gets a second
+ *         look after 50 us, and once one was found in a call that blocks, the rounds are 20 us
+ *         apart for half a millisecond, then ever longer: such calls come in flocks. A round costs
+ *         some 4 us.
  * Not     The thread that called weir_run, which has nothing else to do: it is where the kernel runs
  *         the process's signal handlers first, and one that lingers would let no timer be seen and no
  *         loop be stopped. This one has all signals blocked. */
@@ -22,8 +25,11 @@
 enum {
         PERIOD_MIXED = 200 * 1000,
         PERIOD_BUSY = 1000 * 1000,
-        PERIOD_HELD = 200 * 1000,
+        PERIOD_HELD = 200 * 1000,       /* after a goroutine that computed for long: so many rounds */
         HELD_ROUNDS = 500,
+        PERIOD_PERHAPS = 50 * 1000,
+        PERIOD_BLOCKED = 20 * 1000,     /* after one that blocked: so many rounds, then doubled */
+        BLOCKED_ROUNDS = 25,
         PERIOD = 10 * 1000 * 1000,
         DEEP_AFTER = 20,                /* idle rounds */
         POLL_LATE = 10 * 1000 * 1000,
@@ -175,11 +181,41 @@ static void print_trace(int64_t now)
         weir__out_flush(&o);
 }
 
+static struct {
+        enum held held;                 /* by the last round */
+        unsigned  held_rounds;          /* left of those after a goroutine that computed */
+        unsigned  blocked_rounds;       /* since one blocked */
+        int64_t   blocked_period;
+} pace = { .blocked_period = PERIOD };  /* only the monitor */
+
+static void pace_set(enum held held)
+{
+        pace.held = held;
+        if (held == HELD_COMPUTING || held == HELD_BLOCKED)
+                pace.held_rounds = HELD_ROUNDS;
+        else if (pace.held_rounds)
+                pace.held_rounds--;
+        if (held == HELD_BLOCKED) {
+                pace.blocked_rounds = 0;
+                pace.blocked_period = PERIOD_BLOCKED;
+        } else if (pace.blocked_period < PERIOD && ++pace.blocked_rounds > BLOCKED_ROUNDS) {
+                pace.blocked_period *= 2;
+        }
+}
+
 static int64_t period(void)
 {
+        int64_t ordinary = PERIOD_BUSY;
+
         if (weir__all_idle())
-                return PERIOD;
-        return load_relaxed(&sched.nidle) ? PERIOD_MIXED : PERIOD_BUSY;
+                ordinary = PERIOD;
+        else if (load_relaxed(&sched.nidle))
+                ordinary = PERIOD_MIXED;
+        if (pace.held_rounds)
+                ordinary = PERIOD_HELD;
+        if (pace.held == HELD_PERHAPS)
+                ordinary = MIN(ordinary, (int64_t)PERIOD_PERHAPS);
+        return MIN(ordinary, pace.blocked_period);
 }
 
 void weir__monitor_run(void)
@@ -189,7 +225,6 @@ void weir__monitor_run(void)
         bool     seeded = sched.order == ORDER_SEEDED;
         bool     trimming = !seeded;    /* stacks have memory that may go */
         uint64_t switches = 0;
-        unsigned held_rounds = 0;       /* left of those in which it looks more often */
 
         while (!load_acquire(&sched.root_done)) {
                 uint32_t seen = load_seq(&sched.monitor);
@@ -201,10 +236,7 @@ void weir__monitor_run(void)
                         deep = weir__all_idle();              /* after the store: see weir__m_take_p */
                 }
                 if (!load_seq(&sched.dump_wanted) && !load_seq(&sched.root_done))
-                        weir__os_futex_wait(&sched.monitor, seen,
-                                            deep          ? -1
-                                            : held_rounds ? PERIOD_HELD
-                                                          : period());
+                        weir__os_futex_wait(&sched.monitor, seen, deep ? -1 : period());
                 if (load_relaxed(&sched.monitor_deep)) {
                         store_seq(&sched.monitor_deep, 0);
                         idle_rounds = 0;
@@ -220,9 +252,7 @@ void weir__monitor_run(void)
                         store_relaxed(&weir__sched_coarse, now);
                         store_relaxed(&sched.wake_credit, 1);
                         weir__hold_collect();
-                        held_rounds = !(load_seq(&sched.world) & 1) && weir__hold_watch(now)
-                                              ? HELD_ROUNDS
-                                                            : held_rounds - !!held_rounds;
+                        pace_set(load_seq(&sched.world) & 1 ? HELD_NOT : weir__hold_watch(now));
                         wake_late();
                         relieve_stuck(now);
                         wake_for_timers(now);
