@@ -92,6 +92,17 @@ static void it_ran(void)
         must(ran == wanted);
 }
 
+/* ---- the same for threads that take no goroutine that was just started ---- */
+
+static void make_shy(void)
+{
+        make_parked();
+        for (int i = 0; i < MS; i++) {
+                m[i].shy = true;
+                m[i].shy_until = INT64_MAX;
+        }
+}
+
 /* ---- two from outside, and one thread for two processors: it must not go to sleep over either ---- */
 
 static void make_two_for_one(void)
@@ -169,6 +180,15 @@ static void make_sleeping(void)
         weir__runq_put(p[0], &g[0]);
 }
 
+/* ---- a sleep, and one from outside in the meantime ---- */
+
+static void make_sleeping_and_parked(void)
+{
+        make_sleeping();
+        wanted = 2;
+        start(&g[1], run_and_end, G_PARKED);
+}
+
 int main(int argc, char **argv)
 {
         static const struct scenario all[] = {
@@ -178,6 +198,10 @@ int main(int argc, char **argv)
                           { "weir__sched_wake:load_seq(&sched.nidle)", MUTATE_FORCE, 0 },
                           { "weir__m_sleep:load_acquire(&m->wake)", MUTATE_RELAX },
                           { "weir__m_hand:store_release(&m->wake)", MUTATE_RELAX } } },
+                { .name = "sleep/shy", .setup = make_shy, .stuck = it_ran, .finish = it_ran,
+                  .bound = 2, .thread = { work, work, ready_it },
+                  .mutants = {
+                          { "weir__sched_wake:load_seq(&sched.nidle)", MUTATE_FORCE, 0 } } },
                 { .name = "sleep/one", .setup = make_two_for_one, .stuck = it_ran,
                   .finish = it_ran, .bound = 3, .thread = { work, ready_it, ready_second },
                   .mutants = {
@@ -201,6 +225,12 @@ int main(int argc, char **argv)
                           { "weir__sched_timer_earlier:load_seq(&sched.poller)", MUTATE_FORCE,
                             0 },
                           { "wait_in_poller:store_seq(&sched.poll_until)", MUTATE_RELAX } } },
+                { .name = "sleep/timer-and-outside", .setup = make_sleeping_and_parked,
+                  .stuck = it_ran, .finish = it_ran, .bound = 2,
+                  .thread = { work, work, ready_second },
+                  .mutants = {
+                          { "weir__sched_timer_earlier:load_seq(&sched.poller)", MUTATE_FORCE,
+                            0 } } },
         };
 
         return model_main(argc, argv, all, COUNT(all));
