@@ -44,7 +44,7 @@ typedef struct weir_mem_stats {
         uint64_t total_alloc;           /* allocated since the start, rounded up to sizes */
         uint64_t mallocs;               /* objects allocated since the start; a number */
         uint64_t frees;                 /* objects freed since the start; a number */
-        uint64_t stacks_in_use;         /* of goroutines */
+        uint64_t stacks_in_use;         /* address space of the stacks that goroutines have now */
         uint64_t stacks_sys;            /* address space reserved for stacks */
         uint64_t metadata_sys;          /* the allocator's own tables */
         uint64_t gc_cycles, gc_forced, gc_pause_total_ns, gc_pause_last_ns, gc_pause_max_ns;
@@ -79,6 +79,25 @@ WEIR_API void weir_mem_report(FILE *out);
  *
  * Blocks: about 0.1 ms per MiB.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API size_t weir_mem_release(void);
+
+/* Tells which block of weir's heap the byte at p is in, one of malloc or a collected object: where it
+ * begins and its size, rounded up as malloc_usable_size tells it. Either may be NULL. What free took
+ * may still be found while a thread keeps it for the next malloc.
+ *
+ * Parks: no.  From: any thread.  Fails: -ENOENT, p is not in the heap, or in a part that nobody
+ * has.  Panics: never. */
+WEIR_API int weir_mem_block(const void *p, void **ret_start, size_t *ret_size);
+
+/* lvalue = value. With WEIR_DEBUG=checkptr=1 it first panics if lvalue lies in weir's heap but not
+ * within one block that is in use: a store by a wild pointer, or beyond the end of an array. Without,
+ * it costs a load. */
+#define weir_store(lvalue, value)                                               \
+        ((void)(__builtin_expect(weir_store_checks, 0) ?                        \
+                        weir_store_check(&(lvalue), sizeof(lvalue)) : (void)0), \
+         (void)((lvalue) = (value)))
+
+WEIR_API void        weir_store_check(const volatile void *p, size_t size);
+WEIR_API extern bool weir_store_checks;         /* WEIR_DEBUG=checkptr=1 */
 
 /* Sets the soft limit of memory in bytes and returns the previous one; 0 only reads it, SIZE_MAX
  * means none. Near the limit, and when the cgroup has met its own, idle memory is returned at once. Allocation does not fail on account

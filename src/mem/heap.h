@@ -190,6 +190,7 @@ struct heap_pages {
         size_t idle;                    /* free, the kernel still backs them */
         size_t leaving;                 /* on their way from idle to released */
         size_t released;                /* free, fresh or given back */
+        size_t tlb;                     /* of those grown: of huge pages that were set aside */
 };
 extern struct heap_pages weir__heap_pages;      /* lock: heap; read relaxed */
 extern struct lock       weir__heap_lock;
@@ -457,6 +458,16 @@ uint64_t weir__mem_held(void);
 
 /* The rows of the table per class with the most stranded bytes. */
 void weir__report_classes(struct out *o, unsigned most);
+
+extern const char *const weir__kind_name[KINDS];
+
+/* Of one kind and size: objects in use, without those that caches hold; its spans, how many of them
+ * are partly free. */
+struct heap_use {
+        uint64_t objects;
+        uint32_t spans, partial;
+};
+void weir__heap_used(struct heap_use ret[KINDS][CLASSES]);
 
 /* Collected objects swept, ever. */
 extern uint64_t weir__swept, weir__swept_bytes;         /* atomic */

@@ -273,6 +273,11 @@ struct mem_sampler {
         void (*allocated)(void *p, size_t size);
         void (*freed)(void *p);
 };
+/* Looks at what each size has in use and prints what became more; answers how many of them only ever
+ * grow and were called suspects of a leak now. From: one thread, the monitor. */
+struct out;
+unsigned weir__growth_look(struct out *o);
+
 void weir__mem_sample(const struct mem_sampler *sampler, size_t mean_bytes);
 
 #endif

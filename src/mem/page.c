@@ -58,7 +58,7 @@ static struct {
         size_t      nodes[LEVELS_MAX];          /* const */
         unsigned    levels;                     /* const */
         size_t      fail_at;                    /* lock: heap; WEIR_DEBUG=fail, calls to go */
-        bool        lazy, huge;                 /* const: WEIR_DEBUG=madvfree, hugepage */
+        bool        lazy, huge, tlb;            /* const: WEIR_DEBUG=madvfree, hugepage, hugetlb */
 } h;
 
 /* ---- start ---- */
@@ -111,6 +111,9 @@ bool weir__page_init(void)
         h.fail_at = (size_t)weir__debug_early("fail", weir__debug.fail);
         h.lazy = weir__debug_early("madvfree", weir__debug.madvfree);
         h.huge = weir__debug_early("hugepage", weir__debug.hugepage);
+        /* Guards of single pages cannot be put into huge ones. */
+        h.tlb = weir__debug_early("hugetlb", weir__debug.hugetlb) &&
+                !weir__debug_early("harden", weir__debug.harden);
         for (size_t i = 0; i < COUNT(gib); i++)
                 if (reserve(gib[i] << 30))
                         return true;
@@ -309,6 +312,30 @@ static ptrdiff_t find(size_t n)
 
 /* ---- allocate and free ---- */
 
+/* Opens size bytes at addr, of the administrator's huge pages as far as there are any. What is not of
+ * those is to become huge where the kernel likes. */
+static bool open_pages(char *addr, size_t size)
+{
+        size_t step = (size_t)ARENA_SIZE, huge = (size_t)HUGE_PAGES << PAGE_SHIFT, done = 0, plain;
+
+        while (h.tlb && size - done >= huge && step >= huge) {
+                size_t n = MIN(step, ALIGN_DOWN(size - done, huge));
+
+                if (weir__os_commit_huge(addr + done, n) < 0)
+                        step /= 2;
+                else
+                        done += n;
+        }
+        if (done < size && weir__os_commit(addr + done, size - done) < 0)
+                return false;
+        owner_add(&weir__heap_pages.tlb, done >> PAGE_SHIFT);
+        plain = (uintptr_t)addr == weir__heap.base ? PLAIN_BYTES : 0;
+        done = MAX(done, MIN(plain, size));
+        if (h.huge && done < size)
+                weir__os_huge(addr + done, size - done);
+        return true;
+}
+
 /* Opens at least n more pages. First what the arenas come in, then what is needed. */
 static bool grow(size_t n)
 {
@@ -318,15 +345,10 @@ static bool grow(size_t n)
         if (at + n > weir__heap.pages)
                 return false;
         want = MIN(want, weir__heap.pages - at);
-        if (weir__os_commit(addr, want << PAGE_SHIFT) < 0) {
+        if (!open_pages(addr, want << PAGE_SHIFT)) {
                 want = MIN(ALIGN_UP(n, (size_t)CHUNK), weir__heap.pages - at);
-                if (weir__os_commit(addr, want << PAGE_SHIFT) < 0)
+                if (!open_pages(addr, want << PAGE_SHIFT))
                         return false;
-        }
-        if (h.huge) {
-                size_t plain = at ? 0 : MIN(want << PAGE_SHIFT, (size_t)PLAIN_BYTES);
-
-                weir__os_huge(addr + plain, (want << PAGE_SHIFT) - plain);
         }
         bits_put(h.free, at, want, true);
         bits_put(h.gone, at, want, true);

@@ -84,6 +84,7 @@ static void read_rest(weir_mem_stats *s)
         s->gc_pause_last_ns = load_relaxed(&weir__mem_gc.pause_last);
         s->gc_pause_max_ns = load_relaxed(&weir__mem_gc.pause_max);
         s->gc_next = load_relaxed(&weir__mem_gc.next);
+        s->stacks_in_use = weir__gauge_read(GAUGE_stacks_in_use);
         s->stacks_sys = weir__gauge_read(GAUGE_stacks_sys);
         s->metadata_sys = weir__fixed_bytes();
 }
@@ -143,7 +144,7 @@ static void count_spans(void)
         weir__mem_unlock_all();
 }
 
-static const char *const kind_name[KINDS] = { "malloc", "typed", "plain", "noscan" };
+const char *const weir__kind_name[KINDS] = { "malloc", "typed", "plain", "noscan" };
 
 static struct row row_of(unsigned kind, unsigned class, const struct sums *t)
 {
@@ -163,6 +164,21 @@ static struct row row_of(unsigned kind, unsigned class, const struct sums *t)
         r.used = r.objects - free;
         r.stranded = free * weir__class[class].size;
         return r;
+}
+
+void weir__heap_used(struct heap_use ret[KINDS][CLASSES])
+{
+        struct sums t;
+
+        sum_caches(&t);
+        for (unsigned k = 0; k < KINDS; k++)
+                for (unsigned i = 0; i < CLASSES; i++) {
+                        struct row r = { 0 };
+
+                        if (load_relaxed(&weir__central[k][i].spans))
+                                r = row_of(k, i, &t);
+                        ret[k][i] = (struct heap_use){ r.used, r.spans, r.partial };
+                }
 }
 
 /* The rows with the most stranded bytes come by repeated search: there are few of them. */
@@ -204,8 +220,8 @@ void weir__report_classes(struct out *o, unsigned most)
                         worst_kind = kind;
                 }
                 weir__out_print(o, "%s%s %8u %10llu %10llu %7u %7u %12llu   %u %u %u %u %u\n",
-                                kind_name[kind],
-                                strlen(kind_name[kind]) == 5 ? " " : "", weir__class[class].size,
+                                weir__kind_name[kind],
+                                strlen(weir__kind_name[kind]) == 5 ? " " : "", weir__class[class].size,
                                 (unsigned long long)best.objects, (unsigned long long)best.used,
                                 best.spans, best.partial, (unsigned long long)best.stranded,
                                 occupied[kind][class][0], occupied[kind][class][1],
@@ -214,7 +230,7 @@ void weir__report_classes(struct out *o, unsigned most)
         }
         if (worst)
                 weir__out_print(o, "most stranded: %s of %u bytes, %llu KiB of %llu KiB in all\n",
-                                kind_name[worst_kind], weir__class[worst_class].size,
+                                weir__kind_name[worst_kind], weir__class[worst_class].size,
                                 (unsigned long long)worst / 1024,
                                 (unsigned long long)stranded / 1024);
 }
@@ -226,11 +242,12 @@ void weir_mem_report(FILE *out)
 
         weir_mem_read(&s);
         weir__out_print(&o, "heap: %llu KiB in use, %llu KiB idle (%llu KiB released), tables %llu "
-                        "KiB\nallocated %llu, freed %llu\n",
+                        "KiB, of huge pages set aside %llu KiB\nallocated %llu, freed %llu\n",
                         (unsigned long long)s.heap_in_use / 1024,
                         (unsigned long long)s.heap_idle / 1024,
                         (unsigned long long)s.heap_released / 1024,
                         (unsigned long long)s.metadata_sys / 1024,
+                        (unsigned long long)load_relaxed(&weir__heap_pages.tlb) << (PAGE_SHIFT - 10),
                         (unsigned long long)s.mallocs, (unsigned long long)s.frees);
         weir__report_classes(&o, UINT32_MAX);
         weir__out_flush(&o);

@@ -27,6 +27,10 @@ void *weir__os_reserve(size_t size);
  * limit. */
 int weir__os_commit(void *addr, size_t size);
 
+/* The same with pages that the administrator has set aside as huge ones (vm.nr_hugepages); addr and
+ * size are multiples of 2 MiB. -ENOMEM: there are not so many left. */
+int weir__os_commit_huge(void *addr, size_t size);
+
 /* Asks that [addr, addr + size) be backed by huge pages as it is touched. */
 void weir__os_huge(void *addr, size_t size);
 

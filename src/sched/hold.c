@@ -413,6 +413,12 @@ static void settle(struct seen *s, int64_t now)
                 s->debt = MAX(s->debt - (now - s->looked), (int64_t)0);
 }
 
+static void meet(enum held *most, enum held now)
+{
+        if (now > *most)
+                *most = now;
+}
+
 enum held weir__hold_watch(int64_t now)
 {
         enum held held = HELD_NOT;
@@ -441,7 +447,7 @@ enum held weir__hold_watch(int64_t now)
                         s->cpu = weir__os_thread_cpu(m->tid);
                         /* It stood still for a part of the time: perhaps it does now. */
                         if (before >= 0 && (s->cpu - before) * 4 < elapsed * 3)
-                                held = MAX(held, HELD_PERHAPS);
+                                meet(&held, HELD_PERHAPS);
                         continue;
                 }
                 s->looked = now;
@@ -449,7 +455,7 @@ enum held weir__hold_watch(int64_t now)
                 if (s->cpu < 0) {
                         s->cpu = cpu;
                         s->since = now;
-                        held = MAX(held, HELD_PERHAPS);
+                        meet(&held, HELD_PERHAPS);
                         continue;
                 }
                 blocked = (cpu - s->cpu) * 4 < now - s->since;
@@ -461,7 +467,7 @@ enum held weir__hold_watch(int64_t now)
                         ask_for(m, s, ASK_COMPUTING, now, cpu);
                 else if (blocked)
                         ask_for(m, s, ASK_BLOCKED, now, cpu);
-                held = MAX(held, blocked ? HELD_BLOCKED : HELD_COMPUTING);
+                meet(&held, blocked ? HELD_BLOCKED : HELD_COMPUTING);
         }
         return held;
 }

@@ -70,6 +70,8 @@ _Noreturn void weir__sched_finish(struct g *g)
         } else {
                 /* Who asked for such a stack may have used it. Below this frame only the call. */
                 (void)weir__stack_return(&g->stack, (char *)__builtin_frame_address(0) - UNDER);
+                fetch_add_relaxed(&sched.stacks_odd, ((uint64_t)1 << sched.stack_class) -
+                                                             ((uint64_t)1 << g->stack.class));
                 put_shared(g->stack.class, g, g);
         }
         if (unlikely(g->locks)) {
@@ -292,6 +294,9 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         if (size != SPAWN_POINTER)
                 check_args(size, class);
         g = get_dead(p, class);
+        if (unlikely(class != sched.stack_class))
+                fetch_add_relaxed(&sched.stacks_odd,
+                                  ((uint64_t)1 << class) - ((uint64_t)1 << sched.stack_class));
         set_up(g, new_id(p), starter, fn, args, size, name, locked, after, after_arg);
         count_in(&p->counters, goroutines_started, 1);
         if (unlikely(!(p->counters.value[COUNTER_goroutines_started] % TIMED_EVERY)))

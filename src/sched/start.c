@@ -41,6 +41,11 @@ static uint64_t gauge_goroutines(void)
         return weir__counter_sum(COUNTER_goroutines_started) - finished;
 }
 
+static uint64_t gauge_stacks_in_use(void)
+{
+        return (gauge_goroutines() << sched.stack_class) + load_relaxed(&sched.stacks_odd);
+}
+
 static uint64_t gauge_procs(void)
 {
         return load_relaxed(&sched.nprocs);
@@ -166,6 +171,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__gauge_set(GAUGE_procs, gauge_procs);
         weir__gauge_set(GAUGE_threads, gauge_threads);
         weir__gauge_set(GAUGE_runq, gauge_runq);
+        weir__gauge_set(GAUGE_stacks_in_use, gauge_stacks_in_use);
         weir__gauge_set(GAUGE_stacks_sys, weir__stack_sys);
         weir__gauge_set(GAUGE_stacks_unguarded, weir__stack_unguarded);
         weir__gauge_set(GAUGE_stacks_returned, weir__stack_returned);

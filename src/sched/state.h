@@ -77,6 +77,8 @@ struct scheduler {
         bool       procs_default;       /* atomic: follow the limits of the system */
         int64_t    start_again; /* lock: sched: no new thread before, the system refused one */
         uint32_t   stack_class;         /* const after start: the default */
+        uint64_t   stacks_odd;          /* atomic: bytes that living goroutines have beyond the
+                                         * default, modulo 2^64 */
 
         uint32_t poller;                /* atomic: enum poller */
         int64_t  poll_until;            /* atomic: when the blocked poller wakes by itself */

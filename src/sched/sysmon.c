@@ -221,6 +221,7 @@ static int64_t period(void)
 void weir__monitor_run(void)
 {
         int64_t  trace_every = weir__debug.schedtrace * 1000000, traced = weir__os_now();
+        int64_t  watch_every = weir__debug.memwatch * 1000000, watched = traced;
         unsigned idle_rounds = 0;
         bool     seeded = sched.order == ORDER_SEEDED;
         bool     trimming = !seeded;    /* stacks have memory that may go */
@@ -228,7 +229,7 @@ void weir__monitor_run(void)
 
         while (!load_acquire(&sched.root_done)) {
                 uint32_t seen = load_seq(&sched.monitor);
-                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every && !trimming;
+                bool     deep = idle_rounds >= DEEP_AFTER && !trace_every && !watch_every && !trimming;
                 int64_t  now;
 
                 if (deep) {
@@ -247,6 +248,12 @@ void weir__monitor_run(void)
                 if (trace_every && now - traced >= trace_every) {
                         traced = now;
                         print_trace(now);
+                }
+                if (watch_every && now - watched >= watch_every) {
+                        struct out o = { .fd = STDERR_FILENO };
+
+                        watched = now;
+                        (void)weir__growth_look(&o);
                 }
                 if (likely(!seeded)) {          /* else nothing may depend on real time */
                         store_relaxed(&weir__sched_coarse, now);

@@ -49,6 +49,16 @@ step "pkg-config, static"
 cc "$package/hello.c" $(pkg-config --cflags weir) "$lib/libweir.a" -o "$dir/static"
 says_hello "$dir/static"
 
+step "wholly static, in an empty root"
+# shellcheck disable=SC2046
+cc -static "$package/hello.c" $(pkg-config --cflags weir) "$lib/libweir.a" -o "$dir/alone"
+says_hello "$dir/alone"
+if [ "$(id -u)" = 0 ] && command -v chroot >/dev/null; then
+        mkdir "$dir/root"
+        cp "$dir/alone" "$dir/root/"
+        says_hello chroot "$dir/root" /alone
+fi
+
 if [ -e "$lib/libweir-symbols.a" ]; then
         step "pkg-config, with symbols"
         # shellcheck disable=SC2046

@@ -102,6 +102,10 @@ int weir__os_dirty_scan(uintptr_t low, uintptr_t high, bool protect,
                 }
                 for (int i = 0; i < n; i++)
                         fn(regions[i].start, regions[i].end, arg);
+                if (s.walk_end <= low) {
+                        r = -EOPNOTSUPP;        /* a part of a page of hugetlbfs */
+                        break;
+                }
                 low = s.walk_end;
         }
         weir__os_errno_set(keep);

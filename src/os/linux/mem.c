@@ -59,6 +59,23 @@ int weir__os_commit(void *addr, size_t size)
         return weir__os_protect(addr, size, false);
 }
 
+/* First elsewhere: a mapping at a fixed address that fails may have removed what was there. */
+int weir__os_commit_huge(void *addr, size_t size)
+{
+        int   keep = weir__os_errno_get(), r = 0;
+        void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1, 0);
+
+        if (p == MAP_FAILED) {
+                r = -weir__os_errno_get();
+        } else if (mremap(p, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, addr) == MAP_FAILED) {
+                r = -weir__os_errno_get();
+                (void)munmap(p, size);
+        }
+        weir__os_errno_set(keep);
+        return r;
+}
+
 void weir__os_huge(void *addr, size_t size)
 {
         int keep = weir__os_errno_get();

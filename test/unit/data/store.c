@@ -1,0 +1,34 @@
+/* Which block an address is in. */
+#include "check.h"
+#include "base/base.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <weir.h>
+
+WEIR_TEST(a_block_is_found_from_any_of_its_bytes)
+{
+        char  *p, *object = weir_new_bytes(100);
+        void  *start = NULL;
+        size_t size = 0;
+        int    local, unset = 7;
+
+        ck_assert_int_eq(weir_mem_block(object + 50, &start, &size), 0);
+        ck_assert_ptr_eq(start, object);
+        ck_assert_uint_ge(size, 100);
+        ck_assert_int_eq(weir_mem_block(&local, NULL, NULL), -ENOENT);
+        ck_assert_int_eq(weir_mem_block(NULL, NULL, NULL), -ENOENT);
+        start = &unset;
+        ck_assert_int_eq(weir_mem_block((void *)1, &start, NULL), -ENOENT);
+        ck_assert_ptr_eq(start, &unset);
+        if (WEIR_ASAN || WEIR_TSAN)
+                return;                         /* malloc is the sanitizer's */
+        for (size_t n = 1; n < 1 << 20; n = n * 3 + 1) {
+                p = malloc(n);
+                ck_assert_int_eq(weir_mem_block(p, &start, &size), 0);
+                ck_assert_ptr_eq(start, p);
+                ck_assert_uint_ge(size, n);
+                ck_assert_int_eq(weir_mem_block(p + n - 1, &start, NULL), 0);
+                ck_assert_ptr_eq(start, p);
+                free(p);
+        }
+}
