@@ -20,6 +20,14 @@ if(CMAKE_C_FLAGS MATCHES "-flto" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
         add_compile_options(-ffat-lto-objects)
 endif()
 
+if(WEIR_FUZZ)
+        if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+                message(FATAL_ERROR "WEIR_FUZZ needs clang (CC=clang)")
+        endif()
+        add_compile_options(-fsanitize=fuzzer-no-link)
+        add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(WEIR_SANITIZE)
         if(NOT WEIR_SANITIZE MATCHES "^(address|thread|undefined)$")
                 message(FATAL_ERROR "WEIR_SANITIZE is address, thread or undefined, "
