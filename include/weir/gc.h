@@ -82,8 +82,15 @@ typedef struct weir_type {
  * bytes, overlaps another or lies outside. */
 WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
 
-/* For weir_gc_write alone: whether a collection is under way, and the store while it is. */
-WEIR_API extern uint32_t weir__gc_barrier;
+/* For weir_gc_write alone: whether a collection is under way (1), and the store while it is; whether
+ * stores are to be noted by cards (2), and the cards. */
+#define WEIR_CARD_SHIFT_ 9
+struct weir__gc_cards {
+        uintptr_t base, bytes;
+        uint8_t  *card;                         /* one for each 512 bytes from base on */
+};
+WEIR_API extern uint32_t              weir__gc_barrier;
+WEIR_API extern struct weir__gc_cards weir__gc_cards;
 WEIR_API void weir__gc_write_told(void *slot, const void *value);
 
 /* Stores value in *slot, a pointer field of a collected object. What weir_set calls.
@@ -91,10 +98,20 @@ WEIR_API void weir__gc_write_told(void *slot, const void *value);
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 static inline void weir_gc_write(void *slot, const void *value)
 {
-        if (__builtin_expect(__atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED) != 0, 0))
-                weir__gc_write_told(slot, value);
-        else
-                __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
+        uint32_t barrier_ = __atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED);
+
+        if (__builtin_expect(barrier_ != 0, 0)) {
+                uintptr_t at_ = (uintptr_t)slot - weir__gc_cards.base;
+
+                if (barrier_ == 1) {
+                        weir__gc_write_told(slot, value);
+                        return;
+                }
+                if (at_ < weir__gc_cards.bytes)
+                        __atomic_store_n(&weir__gc_cards.card[at_ >> WEIR_CARD_SHIFT_], (uint8_t)1,
+                                         __ATOMIC_RELAXED);
+        }
+        __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
 
 /* memmove(dst, src, size), where dst lies in a collected object and what is copied may be pointers:

@@ -20,6 +20,15 @@
  *         before the goal by what was allocated during the last one, and a half. While it runs the
  *         program may allocate in proportion to what is marked; who would get ahead sleeps: the
  *         time is the marker's.
+ * Minor   WEIR_DEBUG=gcgen=1: what outlived a collection stays marked and scanned (mem/run.c), and the
+ *         next one, a minor, comes by young objects alone. Its roots are all the roots, and the old
+ *         objects and blocks that were written since: declared ones by cards (mem/card.c), plain
+ *         ones by the kernel's record. Nothing else can point to a young object: what was written
+ *         before the end of the last collection points to what outlived that one, and is old. What is
+ *         born during a collection is old after it too, for the same reason; of what is so kept though
+ *         nobody needs it, and of old objects that have died, a full collection gets rid, which comes
+ *         when half of the way from what the last one found to its goal is taken by old ones.
+ *         A minor keeps the goal of the last full one.
  * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking is
  *         on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
  * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer that
@@ -70,6 +79,13 @@ static struct {
         uint64_t room;                  /* atomic: bytes to be allocated from goal to goal */
         uint64_t during;                /* atomic: bytes allocated during the last cycle */
         bool     napped;                /* atomic: somebody had to wait in this cycle */
+        bool     gen;                   /* const once ready: there are minor collections */
+        bool     minor;                 /* busy: this cycle is one */
+        bool     kept;                  /* busy: marks and cards are those of a whole cycle */
+        uint64_t full;                  /* atomic; busy: bytes that the last full one marked */
+        uint64_t old;                   /* busy: bytes of objects that are old */
+        uint64_t expect;                /* atomic: bytes that a full cycle is thought to mark */
+        uint64_t found;                 /* busy: bytes that the last minor one marked */
 } gc;
 
 static struct marker markers[MARKERS_MAX];
@@ -111,9 +127,13 @@ static void set_trigger(void)
         uint64_t live = load_relaxed(&gc.live), room = UINT64_MAX;
 
         if (percent >= 0) {
-                room = (uint64_t)((double)live * percent / 100);
-                if (live + room < (uint64_t)HEAP_MIN * (unsigned)percent / 100)
-                        room = (uint64_t)HEAP_MIN * (unsigned)percent / 100 - live;
+                uint64_t full = gc.gen ? load_relaxed(&gc.full) : live;
+                uint64_t goal = full + (uint64_t)((double)full * percent / 100);
+
+                goal = MAX(goal, (uint64_t)HEAP_MIN * (unsigned)percent / 100);
+                /* Old objects have taken a part of the room since the last full collection. */
+                room = goal - MIN(goal, live);
+                room = MAX(room, (goal - full) / 4);
         }
         store_relaxed(&gc.room, room);
         store_relaxed(&weir__mem_trigger, early(room));
@@ -124,11 +144,14 @@ static void set_trigger(void)
  * is to mark. */
 static uint64_t allowance(void)
 {
-        uint64_t live = MAX(load_relaxed(&gc.live), (uint64_t)1), done = 0;
+        uint64_t live = MAX(load_relaxed(&gc.expect), (uint64_t)1), done = 0;
         uint64_t begun = load_relaxed(&gc.begun), room = MAX(load_relaxed(&gc.room), begun);
 
         if (room == UINT64_MAX)
                 return room;
+        /* Of a minor one nobody knows how much there is to mark, but that it is little. */
+        if (gc.minor)
+                return room + SLACK + load_relaxed(&gc.full) / 16;
         for (uint32_t i = 0; i < load_relaxed(&nmarkers); i++)
                 done += load_relaxed(&markers[i].bytes);
         done = MIN(done, live);
@@ -169,6 +192,8 @@ static slowpath void read_environment(void)
                      weir__os_thread_start_quiet(run_beside, NULL, 256 << 10) < 0;
         if (!gc.stopped)
                 weir__mem_threads_more(1);
+        gc.gen = weir__debug.gcgen && !gc.stopped && weir__debug.gcwatch && weir__cards_init();
+        weir__mem_sticky = gc.gen;
         set_trigger();
         weir__mem_hooks.collect = near_limit;
 }
@@ -251,7 +276,7 @@ struct story {
         uint64_t    born;               /* of them, allocated while it ran */
         int64_t     begin, running, stopping, marked, end;
         int64_t     first_ns, last_ns;  /* until all stood */
-        size_t      finals, shaded, stacks, last_stacks, pages, last_pages;
+        size_t      finals, shaded, stacks, last_stacks, pages, last_pages, cards;
         uint32_t    rounds;
 };
 
@@ -266,8 +291,9 @@ static void trace(const struct story *t)
                 all.peak = MAX(all.peak, markers[i].peak);
         }
         weir__out_print(&o,
-                        "gc %llu (%s): %llu -> %llu KiB, goal %llu KiB; %llu objects, %llu words; ",
+                        "gc %llu (%s%s): %llu -> %llu KiB, goal %llu KiB; %llu objects, %llu words; ",
                         (unsigned long long)load_relaxed(&gc.cycles) + 1, t->why,
+                        gc.minor ? ", minor" : "",
                         (unsigned long long)t->before / 1024,
                         (unsigned long long)load_relaxed(&gc.live) / 1024,
                         (unsigned long long)weir__mem_gc.next / 1024,
@@ -294,6 +320,8 @@ static void trace(const struct story *t)
                                 (long long)t->last_ns / 1000,
                                 (long long)(t->marked - t->begin - t->last_ns) / 1000,
                                 (long long)(t->end - t->marked) / 1000);
+        if (gc.minor)
+                weir__out_print(&o, "%zu cards; ", t->cards);
         weir__out_print(&o, "%u markers, %u spans queued at most; %zu finalizers\n", nmarkers,
                         all.peak, t->finals);
         weir__out_flush(&o);
@@ -318,6 +346,14 @@ static void finish(struct story *t)
         for (uint32_t i = 0; i < nmarkers; i++)
                 live += markers[i].bytes;
         t->before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_since);
+        if (gc.minor) {
+                gc.found = live;
+                live += gc.old;
+        } else {
+                store_relaxed(&gc.full, live);
+                gc.found = 0;
+        }
+        gc.old = live + t->born;
         store_relaxed(&gc.live, live);
         store_relaxed(&weir__gc_wanted, 0);
         weir__mem_sweep_begin();
@@ -330,6 +366,8 @@ static void told(const struct story *t)
         if (t->why == forced)
                 fetch_add_relaxed(&weir__mem_gc.forced, 1);
         weir__count(gc_cycles, 1);
+        if (gc.minor)
+                weir__count(gc_minor, 1);
         if (unlikely(weir__debug.gctrace))
                 trace(t);
         fetch_add_relaxed(&gc.cycles, 1);
@@ -388,19 +426,46 @@ static void rounds(struct story *t)
         }
 }
 
+static const char by_goal[] = "goal";
+
+/* Whether old objects have taken half of the way to the goal since the last full collection. */
+static bool is_full_due(void)
+{
+        int      percent = MAX(load_relaxed(&gc.percent), 0);
+        uint64_t full = MAX(load_relaxed(&gc.full), (uint64_t)HEAP_MIN / 2);
+
+        return gc.old >= full + full * (unsigned)percent / 200;
+}
+
+/* What kind of cycle this is; of a full one the marks of the last one go. All is swept. */
+static void choose(const char *why)
+{
+        gc.minor = gc.gen && gc.kept && weir__watch_is_on();
+        if (gc.minor && weir__debug.gcgen == 2)
+                gc.minor = load_relaxed(&gc.cycles) % 8 != 0;
+        else if (gc.minor)
+                gc.minor = why == by_goal && !is_full_due();
+        if (gc.gen && !gc.minor)
+                weir__marks_clear();
+        store_relaxed(&gc.expect, gc.minor ? MAX(gc.found, (uint64_t)1 << 20)
+                                           : load_relaxed(&gc.live));
+        gc.kept = gc.gen;
+}
+
 /* busy is the caller's, which is the collector's thread. */
 static void collect_beside(const char *why)
 {
         struct story t = { .why = why };
 
         sweep_all();
+        choose(why);
         t.begin = weir__os_now();
         prepare(MAX(weir__sched_procs() / 4, 1u));
         weir__roots_find(stop);
         t.first_ns = weir__world_stats.stop_ns;
         weir__mem_mark_begin();
         weir__scan_begin();
-        store_relaxed(&weir__gc_barrier, 1u);
+        store_relaxed(&weir__gc_barrier, (uint32_t)BARRIER_MARK);
         weir__roots_mark_threads(&markers[0]);
         store_relaxed(&gc.napped, false);
         store_relaxed(&gc.begun, load_relaxed(&weir__mem_since));
@@ -411,8 +476,12 @@ static void collect_beside(const char *why)
         t.running = weir__os_now();
         paused(t.running - t.begin);
 
+        if (gc.minor)
+                t.cards = weir__mark_cards(&markers[0]);
+        else if (gc.gen)
+                weir__cards_clear();
         weir__roots_mark_beside(&markers[0]);
-        weir__watch_begin(&markers[0]);
+        weir__watch_begin(&markers[0], gc.minor);
         drain();
         rounds(&t);
 
@@ -420,7 +489,7 @@ static void collect_beside(const char *why)
         weir__roots_find(stop);
         t.last_ns = weir__world_stats.stop_ns;
         store_relaxed(&gc.beside, 0);
-        store_relaxed(&weir__gc_barrier, 0u);
+        store_relaxed(&weir__gc_barrier, (uint32_t)(gc.gen ? BARRIER_CARDS : BARRIER_OFF));
         weir__roots_mark_threads(&markers[0]);
         t.last_stacks = weir__roots_mark_touched(&markers[0], true);
         weir__roots_mark_last(&markers[0]);
@@ -457,7 +526,7 @@ static void run_beside(void *arg)
                 else if (exchange_seq(&gc.near, 0))
                         collect_beside("limit");
                 else if (load_relaxed(&weir__mem_since) >= early(load_relaxed(&gc.room)))
-                        collect_beside("goal");
+                        collect_beside(by_goal);
                 store_release(&gc.served, tickets);
                 store_release(&gc.busy, 0);
         }
@@ -505,7 +574,7 @@ void weir__gc_poll(void)
         if (exchange_seq(&gc.busy, 1))
                 return;
         if (is_due())
-                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : "goal");
+                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : by_goal);
         else
                 store_relaxed(&weir__gc_wanted, 0);
         store_release(&gc.busy, 0);

@@ -43,8 +43,12 @@ void weir__roots_mark_beside(struct marker *m);
 
 /* ---- watch.c ---- */
 
-/* Begins to note writes, and marks what malloc's blocks hold. */
-void weir__watch_begin(struct marker *m);
+/* Begins to note writes, and marks what malloc's blocks hold. minor: only what plain memory holds
+ * that was written since the end of the last collection. */
+void weir__watch_begin(struct marker *m, bool minor);
+
+/* Whether all writes to plain memory since the last collection are noted. */
+bool weir__watch_is_on(void);
 
 /* Marks what was written since; answers how many pages. The second with the world stopped, for all
  * that is left. */

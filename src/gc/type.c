@@ -137,9 +137,22 @@ static inline no_sanitize void shade_words(const void *p, size_t size)
                 weir__mem_shade(*(void *const volatile *)at);
 }
 
+static void set_cards(const void *p, size_t size)
+{
+        uintptr_t at = (uintptr_t)p - weir__gc_cards.base;
+
+        if (size && at < weir__gc_cards.bytes && size <= weir__gc_cards.bytes - at)
+                for (size_t i = at >> WEIR_CARD_SHIFT_; i <= (at + size - 1) >> WEIR_CARD_SHIFT_; i++)
+                        store_relaxed(&weir__gc_cards.card[i], (uint8_t)1);
+}
+
 void weir_gc_move(void *dst, const void *src, size_t size)
 {
-        if (unlikely(load_relaxed(&weir__gc_barrier))) {
+        uint32_t barrier = load_relaxed(&weir__gc_barrier);
+
+        if (unlikely(barrier == BARRIER_CARDS)) {
+                set_cards(dst, size);
+        } else if (unlikely(barrier)) {
                 shade_words(dst, size);
                 shade_words(src, size);
         }

@@ -93,11 +93,26 @@ static void again(uintptr_t low, uintptr_t high, void *arg)
         weir__mark_again(arg, low, high);
 }
 
-void weir__watch_begin(struct marker *m)
+bool weir__watch_is_on(void)
 {
-        if (!prepare())
+        return state == ON;
+}
+
+static void scan_written(struct marker *m);
+
+void weir__watch_begin(struct marker *m, bool minor)
+{
+        if (!prepare()) {
+                lost = true;
+                if (minor)
+                        scan_written(m);
                 return;
+        }
         find_written(true);
+        if (minor) {
+                scan_written(m);
+                return;
+        }
         weir__mark_skip_begin();
         weir__mark_malloc(m, false);
         weir__mark_skip_end();

@@ -286,10 +286,12 @@ static uint32_t sweep(struct central *c, struct span *s)
                 uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
                 uint64_t free = ~(load_relaxed(&marks[i]) | load_relaxed(&born[i])) & valid;
 
+                uint64_t keep = weir__mem_sticky ? ~free & valid : 0;
+
                 store_relaxed(&bits[i], free);
-                store_relaxed(&marks[i], 0);
+                store_relaxed(&marks[i], keep);
                 store_relaxed(&born[i], 0);
-                scanned[i] = 0;
+                scanned[i] = keep;
                 nfree += popcount(free);
         }
         list_remove(c, s);

@@ -570,6 +570,62 @@ bool weir__mark_is(const void *p)
                                   load_relaxed(&span_born_bits(s)[i / 64])) >> (i % 64) & 1;
 }
 
+/* ---- minor collections ---- */
+
+void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high)
+{
+        struct span *s = load_acquire(&weir__heap.spans[(low - weir__heap.base) >> PAGE_SHIFT]);
+        uint32_t     i, last;
+
+        if (!s || load_relaxed(&s->state) != SPAN_USED || s->kind != MEM_TYPED ||
+            low - load_relaxed(&s->start) >= span_bytes(s))
+                return;
+        i = index_of(s, low);
+        last = MIN(index_of(s, high - 1), s->objects - 1);
+        for (; i <= last; i++) {
+                const struct mem_type *t = &types[s->types[i]];
+                uintptr_t              at = span_object(s, i), end;
+
+                if (!(span_mark_bits(s)[i / 64] >> (i % 64) & 1) || !s->types[i])
+                        continue;
+                end = at + (s->class ? s->size : load_relaxed(&s->asked));
+                if (low > at)                   /* the elements of an array that lie there */
+                        at += (low - at) / t->size * t->size;
+                end = MIN(end, at + (high - at + t->size - 1) / t->size * t->size);
+                scan_typed(m, at, end - at, t);
+        }
+}
+
+void weir__marks_clear(void)
+{
+        enum { PIECE = 512 };           /* pages, between which others get the lock */
+        size_t page = 0;
+
+        while (page < load_relaxed(&weir__heap_pages.grown)) {
+                size_t end = page + PIECE;
+
+                weir__mem_lock(&weir__heap_lock);
+                end = MIN(end, weir__heap_pages.grown);
+                while (page < end) {
+                        struct span *s = weir__heap.spans[page];
+
+                        if (!s || s->state != SPAN_USED ||
+                            s->start != weir__heap.base + (page << PAGE_SHIFT)) {
+                                page++;
+                                continue;
+                        }
+                        page += s->pages;
+                        if (s->kind == MEM_MANUAL)
+                                continue;
+                        for (unsigned w = 0; w < s->words; w++) {
+                                store_relaxed(&span_mark_bits(s)[w], 0);
+                                store_relaxed(&span_scan_bits(s)[w], 0);
+                        }
+                }
+                weir__mem_unlock(&weir__heap_lock);
+        }
+}
+
 /* ---- WEIR_DEBUG=gccheck=1 ---- */
 
 static no_sanitize void check_object(struct span *s, uint32_t i)

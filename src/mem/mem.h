@@ -190,10 +190,32 @@ extern uint32_t weir__gc_barrier;       /* atomic */
 /* Has what p points into marked in this cycle. From: any thread, in the runtime. */
 void weir__mem_shade(const void *p);
 
+enum { BARRIER_OFF, BARRIER_MARK, BARRIER_CARDS };
+
 /* Marks what buffers that were filled name; or what all of them do, with the world stopped. Answers
  * how many there were. */
 size_t weir__mark_shaded(struct marker *m);
 size_t weir__mark_shaded_rest(struct marker *m);
+
+/* ---- minor collections: card.c, mark.c ---- */
+
+/* What a sweep leaves of marks: nothing, or that all which it did not free is marked and scanned,
+ * so that marking goes on from there. Set once, before anything is marked. */
+extern bool weir__mem_sticky;
+
+/* Takes all marks away, beside the program: the next marking begins anew. All is swept. */
+void weir__marks_clear(void);
+
+/* Makes the table of cards. False: there is no memory for it. */
+bool weir__cards_init(void);
+
+/* Marks what marked objects of declared types point to from where a card is set, and clears the
+ * cards; answers how many there were. Or clears them only. */
+size_t weir__mark_cards(struct marker *m);
+void   weir__cards_clear(void);
+
+/* The same for objects in [low, high), which lies in one page. */
+void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high);
 
 /* ---- sweep: objects that are not marked become free, and the marks clear ---- */
 

@@ -67,6 +67,7 @@ void weir__mem_drop(void *p)
                 size = s->size;
                 check(span_object(s, i) == (uintptr_t)p && !(span_free_bits(s)[i / 64] & bit));
                 fetch_and_relaxed(&span_mark_bits(s)[i / 64], ~bit);
+                fetch_and_relaxed(&span_scan_bits(s)[i / 64], ~bit);
                 if (!drop_own(s, i) && !weir__central_drop(s, i))
                         return;
         }

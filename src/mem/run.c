@@ -27,7 +27,7 @@
 
 enum { RUN_BYTES = 4096, TINY_BLOCK = 16 };
 
-bool     weir__run_marks;
+bool     weir__run_marks, weir__mem_sticky;
 uint64_t weir__swept, weir__swept_bytes;
 uint64_t weir__mem_since, weir__mem_trigger = UINT64_MAX;
 
@@ -264,8 +264,10 @@ static unsigned sweep_large(unsigned n)
                         fetch_add_relaxed(&weir__unswept, -UINT64_C(1));
                         store_relaxed(&s->parity, parity);
                         if (load_relaxed(&span_mark_bits(s)[0]) | load_relaxed(&span_born_bits(s)[0])) {
-                                store_relaxed(&span_mark_bits(s)[0], 0);
-                                span_scan_bits(s)[0] = 0;
+                                uint64_t keep = weir__mem_sticky;
+
+                                store_relaxed(&span_mark_bits(s)[0], keep);
+                                span_scan_bits(s)[0] = keep;
                                 store_relaxed(&span_born_bits(s)[0], 0);
                                 continue;
                         }
