@@ -6,6 +6,7 @@
 #include <weir/version.h>
 #include <weir/error.h>
 #include <weir/time.h>
+#include <weir/ctx.h>
 #include <weir/run.h>
 #include <weir/go.h>
 #include <weir/chan.h>
@@ -18,5 +19,6 @@
 #include <weir/map.h>
 #include <weir/net.h>
 #include <weir/metric.h>
+#include <weir/trace.h>
 
 #endif

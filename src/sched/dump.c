@@ -262,6 +262,16 @@ static const char *state_name(uint32_t state, uint32_t why)
         return state == G_PARKED ? why_text[MIN(why, (uint32_t)WHY_COUNT - 1)] : states[state];
 }
 
+static void print_trace_id(struct out *o, const struct g *g)
+{
+        uint64_t high = load_relaxed(&g->trace[0]), low = load_relaxed(&g->trace[1]);
+
+        if (high | low)
+                weir__out_print(o, " trace %016llx%016llx span %016llx", (unsigned long long)high,
+                                (unsigned long long)low,
+                                (unsigned long long)load_relaxed(&g->trace[2]));
+}
+
 static void print_head(struct out *o, const struct g *g, uint32_t state)
 {
         const void *on = load_relaxed(&g->wait_on);
@@ -276,7 +286,9 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
                 weir__out_print(o, " %p", on);
         if (state == G_PARKED || state == G_BLOCKED) /* the others' since is of an earlier wait */
                 print_age(o, ", ", weir__sched_clock() - load_relaxed(&g->since));
-        weir__out_print(o, "]:\n");
+        weir__out_print(o, "]");
+        print_trace_id(o, g);
+        weir__out_print(o, ":\n");
 }
 
 static void print_entry(struct out *o, void (*fn)(void *), uint64_t starter)
@@ -624,7 +636,10 @@ static void print_group_head(struct out *o, const struct census *c, const struct
                         print_age(o, now - gr->newest < 1000000 ? ", up to " : " to ",
                                   now - gr->oldest);
         }
-        weir__out_print(o, "]:");
+        weir__out_print(o, "]");
+        if (gr->count == 1)
+                print_trace_id(o, c->entry[gr->first].g);
+        weir__out_print(o, ":");
         if (gr->count > 1)
                 for (uint32_t e = gr->first, n = 0; e != NONE; e = c->entry[e].next, n++) {
                         if (n == IDS_SHOWN) {
