@@ -26,8 +26,8 @@
  *         of which it may be taken.
  * Order   watch: lock, look at end, push, unlock.   end: store end, lock, look at the list.
  *         One of both sees the other, and the same holds of a child and its parent's end. A timer is
- *         started and then, under the lock, declared armed unless the end has been told by then; who
- *         tells it stops what was declared. One of both stops it.
+ *         started, then declared armed under the lock, then end is looked at once more; who tells
+ *         the end stops what was declared. One of both stops it.
  * Collector  Contexts are typed objects; the lists of children and functions go by the write
  *         barrier. Watches lie on stacks and in malloc's blocks and are none of the collector's
  *         business: the goroutine or record that owns one holds its context.
@@ -315,15 +315,10 @@ static void on_deadline(struct timer *t)
 
 static void arm(weir_ctx *c)
 {
-        bool ended;
-
         weir__timer_start(&c->timer, c->deadline, 0, on_deadline);
         lock_take(&c->lock);
-        ended = load_acquire(&c->end);
-        store_relaxed(&c->armed, !ended);
+        store_relaxed(&c->armed, true);
         lock_drop(&c->lock);
-        if (ended)
-                weir__timer_stop(&c->timer);
 }
 
 /* ---- waiting ---- */
@@ -339,17 +334,21 @@ static void activate(weir_ctx *c)
 
                 if (c->timed && !load_relaxed(&c->armed))
                         arm(c);
-                if (!p)
-                        return;
-                lock_take(&p->lock);
-                ended = load_acquire(&p->end);
-                if (!ended && !c->linked && !load_acquire(&c->end)) {
+                if (p)
+                        lock_take(&p->lock);
+                ended = p ? load_acquire(&p->end) : NULL;
+                if (!ended)
+                        ended = load_acquire(&c->end);
+                if (p && !ended && !c->linked) {
                         add_child(p, c);
                         first = !p->active;
                         p->active = true;
                 }
-                lock_drop(&p->lock);
-                if (ended) {                    /* its canceller did not know of c */
+                if (p)
+                        lock_drop(&p->lock);
+                /* Who ended the parent did not know of c; who found c ended by looking tells
+                 * nobody. Who cancelled c may be telling it as well, which does no harm. */
+                if (ended) {
                         (void)settle(c, ended);
                         tell_all(c, false);
                         return;

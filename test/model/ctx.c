@@ -44,6 +44,18 @@ static void wait_for_child(void)
         told[0]++;
 }
 
+static void wait_too(void)
+{
+        must(weir__ctx_park(&child, CTX_NEVER, WHY_CTX) == WEIR_ECANCELED);
+        told[1]++;
+}
+
+static void wait_for_root(void)
+{
+        must(weir__ctx_park(&root, CTX_NEVER, WHY_CTX) == WEIR_ECANCELED);
+        told[1]++;
+}
+
 static void wait_for_leaf(void)
 {
         must(weir__ctx_park(&leaf, CTX_NEVER, WHY_CTX) == WEIR_ECANCELED);
@@ -59,6 +71,12 @@ static void one_told(void)
 {
         must(told[0] == 1);
         nothing_left(&root);
+        nothing_left(&child);
+}
+
+static void both_told(void)
+{
+        must(told[0] == 1 && told[1] == 1);
         nothing_left(&child);
 }
 
@@ -108,6 +126,12 @@ static void setup_timed(void)
         make_ctx(&child, &root, 1000);
 }
 
+static void setup_orphan(void)
+{
+        setup();
+        make_ctx(&child, NULL, 1000);
+}
+
 static void wait_for_timed(void)
 {
         int r = weir__ctx_park(&child, CTX_NEVER, WHY_CTX);
@@ -134,24 +158,52 @@ static void no_timer(void)
 
 /* ---- a watch that leaves ---- */
 
-static uint32_t in_fn;          /* atomic */
+struct visit {
+        struct ctx_watch watch;
+        int              calls;         /* plain: what is not in order is a race */
+};
 
 static struct g *touch(struct ctx_watch *w)
 {
-        (void)w;
-        store_relaxed(&in_fn, 1);
-        store_relaxed(&in_fn, 0);
+        CONTAINER_OF(w, struct visit, watch)->calls++;
         return NULL;
 }
 
 static void come_and_go(void)
 {
-        struct ctx_watch w = { .fn = touch };
+        struct visit v = { .watch.fn = touch };
+        bool         there = weir__ctx_watch(&child, &v.watch);
 
-        (void)weir__ctx_watch(&child, &w);
-        weir__ctx_unwatch(&w);
-        must(!load_relaxed(&in_fn));
-        memset(&w, 0x5a, sizeof w);             /* it is its owner's now */
+        weir__ctx_unwatch(&v.watch);
+        must(v.calls <= there);
+        v.calls = -1;                           /* the record is its owner's now */
+}
+
+/* ---- reasons ---- */
+
+static const struct ctx_end other = { WEIR_ECANCELED, -1 };
+
+static void cancel_otherwise(void)
+{
+        weir__ctx_finish(&child, &other);
+}
+
+static void look_twice(void)
+{
+        const struct ctx_end *e = weir__ctx_look(&child);
+
+        must(!e || weir__ctx_look(&child) == e);
+}
+
+/* ---- a nap ---- */
+
+static void nap(void)
+{
+        int r = weir__ctx_park(&child, 1000, WHY_SLEEP);
+
+        must(!r || r == WEIR_ECANCELED);
+        told[0]++;
+        store_release(&over, 1);
 }
 
 static void nothing_watched(void)
@@ -165,10 +217,23 @@ int main(int argc, char **argv)
                 { .name = "ctx/root", .setup = setup, .finish = one_told, .bound = 4,
                   .thread = { wait_for_child, cancel_root },
                   .mutants = {
-                          { "weir__ctx_watch:load_acquire(&c->end)", MUTATE_FORCE },
-                          { "activate:load_acquire(&p->end)", MUTATE_FORCE },
-                          { "settle:cas_seq(&c->end)", MUTATE_BLIND },
                           { "lock_take:cas_acquire(&l->word)", MUTATE_BLIND },
+                          { "lock_drop:store_release(&l->word)", MUTATE_RELAX } } },
+                { .name = "ctx/active", .setup = setup, .finish = both_told, .bound = 3,
+                  .thread = { wait_for_child, cancel_child, wait_too },
+                  .mutants = {
+                          { "weir__ctx_watch:load_acquire(&c->end)", MUTATE_FORCE } } },
+                { .name = "ctx/second", .setup = setup, .finish = two_told, .bound = 3,
+                  .thread = { wait_for_child, cancel_root, wait_for_root },
+                  .mutants = {
+                          { "activate:load_acquire(&p->end)", MUTATE_FORCE } } },
+                { .name = "ctx/reason", .setup = setup, .bound = 3,
+                  .thread = { look_twice, cancel_root, cancel_otherwise },
+                  .mutants = {
+                          { "settle:cas_seq(&c->end)", MUTATE_BLIND } } },
+                { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 3,
+                  .thread = { nap, cancel_child, run_timers },
+                  .mutants = {
                           { "win:cas_seq(&n->woken)", MUTATE_BLIND } } },
                 { .name = "ctx/both", .setup = setup, .finish = one_told, .bound = 3,
                   .thread = { wait_for_child, cancel_root, cancel_child } },
@@ -185,7 +250,11 @@ int main(int argc, char **argv)
                 { .name = "ctx/timer", .setup = setup_timed, .finish = no_timer, .bound = 4,
                   .thread = { wait_for_timed, cancel_child },
                   .mutants = {
-                          { "arm:load_acquire(&c->end)", MUTATE_FORCE } } },
+                          { "activate:load_acquire(&c->end)", MUTATE_FORCE } } },
+                { .name = "ctx/orphan", .setup = setup_orphan, .finish = no_timer, .bound = 4,
+                  .thread = { wait_for_timed, cancel_child },
+                  .mutants = {
+                          { "activate:load_acquire(&c->end)", MUTATE_FORCE } } },
                 { .name = "ctx/leave", .setup = setup, .finish = nothing_watched, .bound = 4,
                   .thread = { come_and_go, cancel_child, come_and_go } },
         };
