@@ -11,6 +11,7 @@
 #include <weir/go.h>
 #include <weir/chan.h>
 #include <weir/sync.h>
+#include <weir/group.h>
 #include <weir/cpu.h>
 #include <weir/mem.h>
 #include <weir/gc.h>
