@@ -135,6 +135,27 @@ static struct look look_begin(bool mine)
         return (struct look){ .mine = mine, .dump = mine ? ++dumps : 0 };
 }
 
+void weir__dump_place(struct out *o, const void *site)
+{
+        struct look        l = look_begin(wait_for_lock());
+        const void        *pc = (const char *)site - 1;
+        const struct name *n = look_up(&l, pc, true);
+
+        if (n->known)
+                weir__out_print(o, "%s+0x%zx", n->sym.function, n->offset + 1);
+        else
+                weir__out_print(o, "%p", site);
+        if (n->sym.line)
+                weir__out_print(o, "  %s:%d", n->sym.file, n->sym.line);
+        if (l.mine)
+                lock_drop(&dump_lock);
+}
+
+const char *weir__dump_why(uint32_t why)
+{
+        return why_text[MIN(why, (uint32_t)WHY_COUNT - 1)];
+}
+
 /* ---- one stack ---- */
 
 static bool internal(const char *function)
