@@ -259,10 +259,12 @@ static noinline void watch_all(const struct plan *pl, union slot *slot, struct s
         }
 }
 
-static noinline void unwatch_all(const struct plan *pl, union slot *slot)
+/* That of the winner is out: it was told, or never set. */
+static noinline void unwatch_all(const struct plan *pl, union slot *slot, uint32_t winner)
 {
         for (size_t i = 1; i <= pl->contexts; i++)
-                weir__ctx_unwatch(&slot[pl->n - i].d.watch);
+                if (slot[pl->n - i].d.index != winner)
+                        weir__ctx_unwatch(&slot[pl->n - i].d.watch);
 }
 
 /* Takes the losers out; answers whether the winner got an element (false: its channel was
@@ -308,9 +310,9 @@ static int wait(const struct plan *pl, union slot *slot, struct g *g)
         weir__sched_park(g);
         if (pl->timeout >= 0)
                 weir__timer_stop(&t.timer);
-        if (pl->contexts)
-                unwatch_all(pl, slot);
         winner = load_seq(&s.winner);
+        if (pl->contexts)
+                unwatch_all(pl, slot, winner);
         ok = dequeue_all(pl, slot, winner);
         if ((int)winner == pl->timeout)
                 return (int)winner;

@@ -30,17 +30,6 @@ enum { SITES = 256, LARGE = 1024 };
 static struct lock      lock = LOCK_INIT(notes);
 static struct ctx_note *notes;          /* lock: notes */
 
-static void print_site(struct out *o, const void *site)
-{
-        char   name[128];
-        size_t offset;
-
-        if (weir__os_symbol_find((const char *)site - 1, name, sizeof name, &offset))
-                weir__out_print(o, "%s+0x%zx", name, offset + 1);
-        else
-                weir__out_print(o, "%p", site);
-}
-
 static void take_out(struct ctx_note *n)
 {
         lock_take(&lock);
@@ -63,7 +52,7 @@ static void collected(void *obj)
         take_out(n);
         if (!weir__ctx_look(c)) {
                 weir__out_print(&o, "ctx: a context made at ");
-                print_site(&o, n->site);
+                weir__dump_place(&o, n->site);
                 weir__out_print(&o, " (depth %u) was never cancelled; it was collected\n", n->depth);
                 weir__out_flush(&o);
         }
@@ -92,7 +81,8 @@ void weir__ctx_note_value(const weir_ctx *c, const void *site)
         struct mem_object o;
         struct out        out = { .fd = STDERR_FILENO };
         const char       *what = NULL;
-        struct os_image   image;
+        char              name[128];
+        size_t            offset;
 
         if (!c->value)
                 return;
@@ -100,13 +90,12 @@ void weir__ctx_note_value(const weir_ctx *c, const void *site)
                 what = o.kind == MEM_MANUAL ? "is a block of malloc's, which somebody has to free"
                        : o.size > LARGE     ? "is large"
                                             : NULL;
-        else if (weir__os_image_find(c->value, &image) &&
-                 (uintptr_t)c->value - image.text_low < image.text_high - image.text_low)
+        else if (weir__os_symbol_find(c->value, name, sizeof name, &offset) && !offset)
                 what = "is a function";
         if (!what)
                 return;
         weir__out_print(&out, "ctx: the value given at ");
-        print_site(&out, site);
+        weir__dump_place(&out, site);
         weir__out_print(&out, " %s; a context carries small data of a request\n", what);
         weir__out_flush(&out);
 }
@@ -154,7 +143,7 @@ static __attribute__((destructor)) void report(void)
         lock_drop(&lock);
         for (uint32_t i = 0; i < n; i++) {
                 weir__out_print(&o, "ctx: %llu made at ", (unsigned long long)site[i].count);
-                print_site(&o, site[i].site);
+                weir__dump_place(&o, site[i].site);
                 weir__out_print(&o, " (depth %u) never cancelled\n", site[i].deepest);
         }
         weir__out_flush(&o);

@@ -41,7 +41,7 @@
 #include "mem/mem.h"
 #include <weir/go.h>
 
-enum { BATCH = 64, PRUNE_FIRST = 64, PRUNE_DEPTH = 8, BREATH = 256 };
+enum { BATCH = 64, PRUNE_FIRST = 64, PRUNE_DEPTH = 8, BREATH = 1024 };
 
 const struct ctx_end weir__ctx_canceled = { .err = WEIR_ECANCELED, .cause = WEIR_ECANCELED };
 const struct ctx_end weir__ctx_passed = { .err = WEIR_ETIMEOUT, .cause = WEIR_ETIMEOUT };
@@ -223,7 +223,7 @@ static void ready_all(const struct glist *l)
 static bool tell(weir_ctx *c)
 {
         struct weir_after *a;
-        bool               more, armed, active;
+        bool               more, armed, active, afters;
 
         do {
                 struct glist l = { 0 };
@@ -234,20 +234,21 @@ static bool tell(weir_ctx *c)
                 armed = load_relaxed(&c->armed);
                 store_relaxed(&c->armed, false);
                 active = c->active;
+                afters = c->afters;
                 lock_drop(&c->lock);
                 if (armed)
                         weir__timer_stop(&c->timer);
                 ready_all(&l);
         } while (more);
-        do {
+        for (; afters; a->ended(a)) {           /* none comes any more */
                 lock_take(&c->lock);
                 a = c->afters;
                 if (a)
                         take_after_out(c, a);
                 lock_drop(&c->lock);
-                if (a)
-                        a->ended(a);
-        } while (a);
+                if (!a)
+                        break;
+        }
         return active;
 }
 
@@ -482,7 +483,9 @@ int weir__ctx_park(weir_ctx *ctx, int64_t when, enum why why)
         weir__sched_park(n.g);
         if (timed)
                 weir__timer_stop(&n.timer);
+        if (load_acquire(&n.woken) == BY_END)  /* then the watch is out */
+                return weir__ctx_look(ctx)->err;
         if (ctx)
                 weir__ctx_unwatch(&n.watch);
-        return n.woken == BY_END ? weir__ctx_look(ctx)->err : 0;
+        return 0;
 }

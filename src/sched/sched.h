@@ -141,6 +141,12 @@ bool weir__sched_spawn_outside(void (*fn)(void *), const char *name);
 void weir__sched_block_enter(void);
 void weir__sched_block_exit(void);
 
+/* ---- dump.c ---- */
+
+/* Prints where a call is, by its return address: function, distance, file and line as far as they are
+ * known. From: any thread. */
+void weir__dump_place(struct out *o, const void *site);
+
 /* ---- panic.c ---- */
 
 /* The caller's mistake, found by the runtime; like weir_panic. */

@@ -217,7 +217,6 @@ void weir__monitor_raise(void);                 /* any thread, signal handlers *
 void weir__growth_watch(int64_t now);           /* the monitor, each round, WEIR_DEBUG=growth */
 
 /* ---- dump.c ---- */
-void weir__dump_place(struct out *o, const void *site);         /* a call, by its return address */
 const char *weir__dump_why(uint32_t why);
 void weir__dump_all(struct out *o);
 void weir__dump_waits(struct out *o);           /* objects, and who waits for each */
