@@ -115,7 +115,8 @@ static void remove_child(weir_ctx *p, weir_ctx *c)
         weir__count(ctx_unlinks, 1);
 }
 
-/* Lets go of children that nobody waits for any more. Some are locked just now: the next time. */
+/* Lets go of children that nobody waits for any more. Some are locked just now: the next time. Those
+ * with a timer stay until it is due: its heap holds them anyway, and who cancels p can stop it. */
 static slowpath void prune(weir_ctx *p, unsigned depth)
 {
         weir_ctx *next;
@@ -126,7 +127,8 @@ static slowpath void prune(weir_ctx *p, unsigned depth)
                         continue;
                 if (c->children && depth)
                         prune(c, depth - 1);
-                if (!c->children && !c->watches && !c->afters && !load_relaxed(&c->end)) {
+                if (!c->children && !c->watches && !c->afters && !load_relaxed(&c->armed) &&
+                    !load_relaxed(&c->end)) {
                         c->active = false;
                         remove_child(p, c);
                 }

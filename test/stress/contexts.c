@@ -114,8 +114,8 @@ WEIR_MAIN(argc, argv)
                 weir_wg_wait(&wg);
                 while (weir_go_count() > 1)             /* functions, ticks */
                         weir_yield();
-                must_say(ran == due, "%llu ran, %llu are due ", (unsigned long long)ran,
-                         (unsigned long long)due);
+                must_say(__atomic_load_n(&ran, __ATOMIC_SEQ_CST) == due, "%llu ran, %llu are due ",
+                         (unsigned long long)ran, (unsigned long long)due);
                 must_say(links() == 0, "%lld links ", (long long)links());
                 must_say(weir__gauge_read(GAUGE_timers) == 0, "%llu timers ",
                          (unsigned long long)weir__gauge_read(GAUGE_timers));
