@@ -86,7 +86,8 @@ static uint64_t hash_of(const void *key, size_t size)
                 h = mix(h ^ word, UINT64_C(0x9E3779B97F4A7C15));
         }
         word = 0;
-        memcpy(&word, at, size);
+        if (size)                               /* a key may be NULL then */
+                memcpy(&word, at, size);
         return mix(h ^ word, UINT64_C(0xD6E8FEB86659FD93));
 }
 
