@@ -6,10 +6,12 @@
 #include <weir/version.h>
 #include <weir/error.h>
 #include <weir/time.h>
+#include <weir/ctx.h>
 #include <weir/run.h>
 #include <weir/go.h>
 #include <weir/chan.h>
 #include <weir/sync.h>
+#include <weir/group.h>
 #include <weir/cpu.h>
 #include <weir/mem.h>
 #include <weir/gc.h>
@@ -18,5 +20,6 @@
 #include <weir/map.h>
 #include <weir/net.h>
 #include <weir/metric.h>
+#include <weir/trace.h>
 
 #endif

@@ -69,6 +69,19 @@ typedef struct weir_chan weir_chan;
  * Panics: elem_size of 64 KiB or more; elem_size * cap overflows. */
 WEIR_API weir_chan *weir_chan_new(size_t elem_size, size_t cap);
 
+/* Zero is the default. */
+typedef struct weir_chan_options {
+        bool     traced;        /* who receives an element works for the sender's trace from then
+                                 * on (weir/trace.h); elements below 4 KiB */
+        uint64_t reserved[4];
+} weir_chan_options;
+
+/* The same with options.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: as weir_chan_new; traced elements of 4 KiB or more. */
+WEIR_API weir_chan *weir_chan_new_with(size_t elem_size, size_t cap, const weir_chan_options *opt);
+
 /* The same for elements of type T. */
 #define weir_chan_make(T, cap) weir_chan_new(sizeof(T), (cap))
 

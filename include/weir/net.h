@@ -71,7 +71,7 @@ typedef struct weir_conn     weir_conn;
 typedef struct weir_listener weir_listener;
 
 typedef struct weir_net_options {
-        weir_ctx     *ctx;              /* its end ends a dial; NULL: none */
+        weir_ctx     *ctx;              /* its end ends a dial, and all accepts; NULL: none */
         bool          reuse_port;       /* several listeners may share the port */
         int           backlog;          /* waiting for accept; 0: what the kernel allows */
         weir_duration keepalive;        /* between TCP probes; 0: 15 s, < 0: none */
@@ -82,12 +82,15 @@ typedef struct weir_net_options {
 
 /* Listens on an address and stores the listener, which the caller closes.
  *
- * A Unix listener takes the place of a socket file that nobody listens on any more.
+ * A Unix listener takes the place of a socket file that nobody listens on any more. Once the
+ * context of the options has ended, accept fails with the reason; the listener is to be closed all
+ * the same.
  *
  * Parks: while a name is looked up.  From: goroutine.
  * Fails: -EINVAL (address empty or malformed), -EPROTONOSUPPORT (unknown network), -EADDRINUSE,
  * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENAMETOOLONG (Unix path), -ENOENT (no such host or
- * directory), -EAGAIN (no name server answered).  Panics: network, address or ret is NULL. */
+ * directory), -EAGAIN (no name server answered), WEIR_ECANCELED or WEIR_ETIMEOUT (the context has
+ * ended).  Panics: network, address or ret is NULL. */
 WEIR_API int weir_net_listen(const char *network, const char *address, const weir_net_options *opt,
                              weir_listener **ret);
 
@@ -97,7 +100,8 @@ WEIR_API int weir_net_listen(const char *network, const char *address, const wei
  * closes something or sleeps a little, and accepts again.
  *
  * Parks: until somebody connects.  From: goroutine.
- * Fails: WEIR_ECLOSED, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.  Panics: ln or ret is NULL. */
+ * Fails: WEIR_ECLOSED, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM, WEIR_ECANCELED or WEIR_ETIMEOUT (the
+ * listener's context has ended).  Panics: ln or ret is NULL. */
 WEIR_API int weir_listener_accept(weir_listener *ln, weir_conn **ret);
 
 /* Writes the address that ln listens on, "127.0.0.1:7007", and returns its length without the
@@ -116,12 +120,15 @@ WEIR_API int weir_listener_close(weir_listener *ln);
 
 /* Connects to an address and stores the connection, which the caller closes.
  *
- * A name with several addresses is tried in order; the code is that of the last one.
+ * A name with several addresses is tried in order; the code is that of the last one. The end of the
+ * options' context ends the lookup of a name, as far as the caller is concerned, and the wait for a
+ * connection; one that was made does not depend on it.
  *
- * Parks: until connected or refused.  From: goroutine.
+ * Parks: until connected or refused, or the context ends.  From: goroutine.
  * Fails: -EINVAL (address empty or malformed), -EPROTONOSUPPORT (unknown network), -ECONNREFUSED,
  * -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH, -EMFILE, -ENFILE, -ENOENT (no such host or socket file),
- * -EAGAIN (no name server answered, or a Unix backlog is full).
+ * -EAGAIN (no name server answered, or a Unix backlog is full), WEIR_ECANCELED or WEIR_ETIMEOUT (the
+ * context has ended).
  * Panics: network, address or ret is NULL. */
 WEIR_API int weir_net_dial(const char *network, const char *address, const weir_net_options *opt,
                            weir_conn **ret);

@@ -226,6 +226,13 @@ WEIR_API int weir_sema_acquire_until(weir_sema *s, uint64_t n, weir_time deadlin
  * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
 WEIR_API bool weir_sema_try_acquire(weir_sema *s, uint64_t n);
 
+/* The same, but waits no longer than until ctx ends. Where there are so many they are taken, even
+ * when it has ended.
+ *
+ * Parks: until there are so many, or the end.  From: goroutine.
+ * Fails: WEIR_ECANCELED, WEIR_ETIMEOUT.  Panics: a context that weir did not make. */
+WEIR_API int weir_sema_acquire_ctx(weir_sema *s, uint64_t n, weir_ctx *ctx);
+
 /* Gives s n units, taken before or new ones.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: more than 64 bits can count. */

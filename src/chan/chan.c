@@ -17,9 +17,9 @@
 #include "chan/chan.h"
 #include "mem/mem.h"
 
-enum { ELEM_MAX = 64 * 1024 };
+enum { ELEM_MAX = 64 * 1024, TRACED_MAX = 4096 };
 
-weir_chan *weir_chan_new(size_t elem_size, size_t cap)
+static weir_chan *make(size_t elem_size, size_t cap)
 {
         struct weir_chan *c;
         size_t            bytes;
@@ -38,10 +38,29 @@ weir_chan *weir_chan_new(size_t elem_size, size_t cap)
         return c;
 }
 
+weir_chan *weir_chan_new(size_t elem_size, size_t cap)
+{
+        return make(elem_size, cap);
+}
+
+weir_chan *weir_chan_new_with(size_t elem_size, size_t cap, const weir_chan_options *opt)
+{
+        weir_chan *c;
+
+        if (!opt || !opt->traced)
+                return make(elem_size, cap);
+        if (elem_size >= TRACED_MAX)
+                weir__panic("weir_chan_new_with: traced elements of %zu bytes are over the limit of "
+                            "%d; send a pointer", elem_size, TRACED_MAX - 1);
+        c = make(elem_size + TRACE_BYTES, cap);
+        c->traced = 1;
+        return c;
+}
+
 void weir__chan_size_mismatch(const struct weir_chan *c, size_t size, const char *call)
 {
         weir__panic("%s: an element of %zu bytes on channel %p, which carries %u bytes", call, size,
-                    (const void *)c, c->elem_size);
+                    (const void *)c, c->elem_size - (c->traced ? (unsigned)TRACE_BYTES : 0));
 }
 
 _Noreturn void weir__chan_panic_closed(struct weir_chan *c)
@@ -92,8 +111,12 @@ noinline void weir_chan_send(weir_chan *c, const void *elem, size_t size)
 
         if (unlikely(!c))
                 wait_for_ever(g, WHY_SEND_NIL);
-        if (unlikely(size != c->elem_size))
-                weir__chan_size_mismatch(c, size, "weir_chan_send");
+        if (unlikely(size != c->elem_size)) {
+                if (!weir__chan_is_traced(c, size))
+                        weir__chan_size_mismatch(c, size, "weir_chan_send");
+                weir__chan_send_traced(c, elem);
+                return;
+        }
         lock_take(&c->lock);
         if (unlikely(c->closed)) {
                 lock_drop(&c->lock);
@@ -118,6 +141,8 @@ noinline bool weir_chan_recv(weir_chan *c, void *elem, size_t size)
         if (unlikely(!c))
                 wait_for_ever(g, WHY_RECV_NIL);
         if (unlikely(size != c->elem_size)) {
+                if (c->traced && (weir__chan_is_traced(c, size) || (!elem && !size)))
+                        return weir__chan_recv_traced(c, elem, size);
                 if (elem || size)
                         weir__chan_size_mismatch(c, size, "weir_chan_recv");
         } else if (unlikely(!elem && size)) {
@@ -143,8 +168,11 @@ noinline bool weir_chan_try_send(weir_chan *c, const void *elem, size_t size)
 
         if (!c)
                 return false;
-        if (unlikely(size != c->elem_size))
-                weir__chan_size_mismatch(c, size, "weir_chan_try_send");
+        if (unlikely(size != c->elem_size)) {
+                if (!weir__chan_is_traced(c, size))
+                        weir__chan_size_mismatch(c, size, "weir_chan_try_send");
+                return weir__chan_try_send_traced(c, elem);
+        }
         if (unlikely(!weir__sched_g()))
                 weir__sched_need_runtime("weir_chan_try_send");
         lock_take(&c->lock);
@@ -185,7 +213,7 @@ void weir_chan_close(weir_chan *c)
                 lock_drop(&c->lock);
                 weir__panic("close of closed channel %p", (void *)c);
         }
-        store_release(&c->closed, 1);
+        store_release(&c->closed, (uint16_t)1);
         wake_all(c, &c->receivers, true, &l);
         wake_all(c, &c->senders, false, &l);
         lock_drop(&c->lock);

@@ -40,7 +40,8 @@ struct weir_chan {
         /* The line that every operation touches. */
         struct lock   lock;
         uint32_t      elem_size;        /* const */
-        uint32_t      closed;           /* atomic; lock: own to write */
+        uint16_t      closed;           /* atomic; lock: own to write */
+        uint16_t      traced;           /* const: elements are longer by a trace; see traced.c */
         size_t        count;            /* atomic; lock: own to write: elements in the buffer */
         size_t        cap;              /* const */
         size_t        head;             /* lock: own: index of the oldest */
@@ -57,6 +58,21 @@ void weir__chan_check(const struct weir_chan *c);
 /* Panics unless an element of size bytes fits c. */
 void weir__chan_size_mismatch(const struct weir_chan *c, size_t size, const char *call) slowpath;
 _Noreturn void weir__chan_panic_closed(struct weir_chan *c) slowpath;
+
+/* ---- traced.c: channels whose elements bring the sender's trace along ---- */
+
+enum { TRACE_BYTES = 3 * sizeof(uint64_t) };
+
+/* Whether c is such a channel, of elements of size bytes to its users. */
+static inline bool weir__chan_is_traced(const struct weir_chan *c, size_t size)
+{
+        return c->traced && size + TRACE_BYTES == c->elem_size;
+}
+
+void weir__chan_send_traced(struct weir_chan *c, const void *elem) slowpath;
+bool weir__chan_recv_traced(struct weir_chan *c, void *elem, size_t size) slowpath;
+bool weir__chan_try_send_traced(struct weir_chan *c, const void *elem) slowpath;
+int  weir__chan_select_traced(const weir_case *cases, size_t n) slowpath;
 
 void           weir__waitq_push(struct waitq *q, struct waiter *w);
 void           weir__waitq_remove(struct waitq *q, struct waiter *w);

@@ -132,20 +132,37 @@ static int look_up(const struct text *t, bool passive, struct address *ret)
         return n ? n : -ENOENT;
 }
 
-int weir__address_parse(const char *network, const char *address, bool passive, struct address *ret)
+/* As far as that goes without asking for a name; -EINPROGRESS: it does not. */
+static int parse(const char *network, const char *address, bool passive, struct text *ret_text,
+                 struct address *ret)
 {
-        struct text t;
-        int         port;
+        int port;
 
         if (!strcmp(network, "unix"))
                 return parse_unix(address, ret);
         if (strcmp(network, "tcp"))
                 return -EPROTONOSUPPORT;
-        if (split(address, &t) < 0 || (port = port_number(t.port)) == -EINVAL)
+        if (split(address, ret_text) < 0 || (port = port_number(ret_text->port)) == -EINVAL)
                 return -EINVAL;
-        if (port >= 0 && parse_number(&t, port, passive, ret))
+        if (port >= 0 && parse_number(ret_text, port, passive, ret))
                 return 1;
-        return look_up(&t, passive, ret);
+        return -EINPROGRESS;
+}
+
+int weir__address_parse(const char *network, const char *address, bool passive, struct address *ret)
+{
+        struct text t;
+        int         r = parse(network, address, passive, &t, ret);
+
+        return r == -EINPROGRESS ? look_up(&t, passive, ret) : r;
+}
+
+int weir__address_parse_now(const char *network, const char *address, bool passive,
+                            struct address *ret)
+{
+        struct text t;
+
+        return parse(network, address, passive, &t, ret);
 }
 
 int weir__address_format(const struct address *a, char *ret, size_t size)

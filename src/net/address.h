@@ -19,6 +19,10 @@ struct address {
 int weir__address_parse(const char *network, const char *address, bool passive,
                         struct address *ret);
 
+/* The same, but answers -EINPROGRESS where a name would have to be looked up. */
+int weir__address_parse_now(const char *network, const char *address, bool passive,
+                            struct address *ret);
+
 /* The text of an address, "127.0.0.1:7007", "[::1]:80", a path, "@abstract"; its length, or
  * -ENOBUFS. */
 int weir__address_format(const struct address *a, char *ret, size_t size);

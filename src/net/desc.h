@@ -3,6 +3,7 @@
 #define WEIR_NET_DESC_H
 
 #include "base/lock.h"
+#include "ctx/ctx.h"
 #include "mem/mem.h"
 #include "sched/sched.h"
 #include "sync/sync.h"
@@ -54,6 +55,18 @@ int weir__desc_wait(struct side *s, enum why why);
 
 /* 0, or why the direction may not be used now. */
 int weir__desc_usable(const struct side *s);
+
+/* A direction that is given up when a context ends: its calls then fail with WEIR_ETIMEOUT, for
+ * good. */
+struct leash {
+        struct ctx_watch watch;
+        struct side     *side;          /* const */
+        weir_ctx        *ctx;           /* const; NULL: none */
+};
+
+/* Begins; and ends, after which l is the caller's. Without locks, but for the turn. */
+void weir__desc_leash(struct leash *l, struct side *s, weir_ctx *ctx);
+void weir__desc_unleash(struct leash *l);
 
 void weir__desc_deadline(struct side *s, int64_t when);
 

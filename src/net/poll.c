@@ -139,6 +139,32 @@ static void on_deadline(struct timer *t)
         wake_side(s);
 }
 
+/* ---- contexts ---- */
+
+/* Under a lock of the context. */
+static struct g *on_end(struct ctx_watch *w)
+{
+        struct side *s = CONTAINER_OF(w, struct leash, watch)->side;
+
+        store_seq(&s->expired, 1);
+        return take(s, false);
+}
+
+void weir__desc_leash(struct leash *l, struct side *s, weir_ctx *ctx)
+{
+        *l = (struct leash){ .watch.fn = on_end, .side = s, .ctx = ctx };
+        if (ctx && !weir__ctx_watch(ctx, &l->watch)) {
+                store_seq(&s->expired, 1);
+                wake_side(s);
+        }
+}
+
+void weir__desc_unleash(struct leash *l)
+{
+        weir__ctx_unwatch(&l->watch);
+        l->ctx = NULL;
+}
+
 void weir__desc_deadline(struct side *s, int64_t when)
 {
         bool past;

@@ -1,4 +1,6 @@
 /* Listeners and dialling, TCP and Unix. */
+#include "chan/chan.h"
+#include "gc/gc.h"
 #include "net/address.h"
 #include "net/desc.h"
 #include "os/os.h"
@@ -14,6 +16,7 @@ enum { KEEP = 256, KEEPALIVE_S = 15 };
 struct weir_listener {
         void          *pool_words[2];   /* the pool's, while it is there */
         struct desc    desc;
+        struct leash   leash;           /* to the context that it was given */
         struct address local;           /* const while open */
         char           unlink_path[sizeof((struct sockaddr_un *)0)->sun_path + 1];
         dev_t          dev;             /* const while open: which file is ours to remove */
@@ -50,10 +53,17 @@ static int new_socket(int family)
         return fd < 0 ? -weir__os_errno_get() : fd;
 }
 
-static void check_options(const weir_net_options *opt, const char *call)
+static weir_ctx *context(const weir_net_options *opt, const char *call)
 {
-        if (opt && opt->ctx)
-                weir__panic("%s: options name a context that weir did not make", call);
+        return weir__ctx_check(opt ? opt->ctx : NULL, call);
+}
+
+/* What a call that waited for ctx, too, answers: r, or why that ended. */
+static int result(int r, weir_ctx *ctx)
+{
+        const struct ctx_end *e = r == WEIR_ETIMEOUT && ctx ? weir__ctx_look(ctx) : NULL;
+
+        return e ? e->err : r;
 }
 
 /* ---- listen ---- */
@@ -134,6 +144,7 @@ static void release(struct desc *d)
         weir_listener *ln = CONTAINER_OF(d, weir_listener, desc);
         struct stat    st;
 
+        weir__desc_unleash(&ln->leash);
         if (ln->unlink_path[0] && !lstat(ln->unlink_path, &st) && st.st_dev == ln->dev &&
             st.st_ino == ln->ino)
                 (void)unlink(ln->unlink_path);
@@ -143,16 +154,20 @@ static void release(struct desc *d)
 int weir_net_listen(const char *network, const char *address, const weir_net_options *opt,
                     weir_listener **ret)
 {
-        struct address list[ADDRESSES_MAX];
-        weir_listener *ln;
-        bool           fresh;
-        int            keep = weir__os_errno_get(), n, fd = -EINVAL, r;
+        struct address        list[ADDRESSES_MAX];
+        const struct ctx_end *end;
+        weir_listener        *ln;
+        weir_ctx             *ctx;
+        bool                  fresh;
+        int                   keep = weir__os_errno_get(), n, fd = -EINVAL, r;
 
         weir__sched_need_g("weir_net_listen");
         if (!network || !address || !ret)
                 weir__panic("weir_net_listen: %s is NULL",
                             !network ? "network" : !address ? "address" : "ret");
-        check_options(opt, "weir_net_listen");
+        ctx = context(opt, "weir_net_listen");
+        if (ctx && (end = weir__ctx_look(ctx)))
+                return end->err;
         n = weir__address_parse(network, address, true, list);
         if (n < 0) {
                 weir__os_errno_set(keep);
@@ -173,6 +188,7 @@ int weir_net_listen(const char *network, const char *address, const weir_net_opt
                 weir__pool_put(&listeners, ln);
         } else {
                 ln->desc.listens = true;
+                weir__desc_leash(&ln->leash, &ln->desc.read, ctx);
                 *ret = ln;
         }
         weir__os_errno_set(keep);
@@ -238,6 +254,8 @@ int weir_listener_accept(weir_listener *ln, weir_conn **ret)
         weir_mutex_lock(&ln->desc.read.turn);
         fd = accept_one(&ln->desc);
         weir_mutex_unlock(&ln->desc.read.turn);
+        if (fd < 0)
+                fd = result(fd, ln->leash.ctx);
         weir__desc_leave(&ln->desc);
         r = fd < 0 ? fd : weir__conn_make(fd, ret);
         if (fd >= 0 && r < 0)
@@ -266,12 +284,14 @@ int weir_listener_close(weir_listener *ln)
 /* ---- dial ---- */
 
 /* Waits for a connect under way and takes its outcome. */
-static int finish_connect(struct desc *d)
+static int finish_connect(struct desc *d, weir_ctx *ctx)
 {
-        int       err = 0, r;
-        socklen_t size = sizeof err;
+        struct leash leash;
+        int          err = 0, r;
+        socklen_t    size = sizeof err;
 
         weir_mutex_lock(&d->write.turn);
+        weir__desc_leash(&leash, &d->write, ctx);
         do {
                 struct sockaddr_storage peer;
                 socklen_t               n = sizeof peer;
@@ -286,11 +306,13 @@ static int finish_connect(struct desc *d)
                 else if (getpeername(d->fd, (struct sockaddr *)&peer, &n) < 0)
                         r = weir__os_errno_get() == ENOTCONN ? 1 : -weir__os_errno_get();
         } while (r == 1);                       /* an event of the socket before it connected */
+        weir__desc_unleash(&leash);
         weir_mutex_unlock(&d->write.turn);
-        return r;
+        return result(r, ctx);
 }
 
-static int dial_one(const struct address *a, const weir_net_options *opt, weir_conn **ret)
+static int dial_one(const struct address *a, const weir_net_options *opt, weir_ctx *ctx,
+                    weir_conn **ret)
 {
         int        fd = new_socket(a->sa.ss_family), r, made;
         weir_conn *c;
@@ -310,7 +332,7 @@ static int dial_one(const struct address *a, const weir_net_options *opt, weir_c
                 return made;
         }
         if (r == -EINPROGRESS)
-                r = finish_connect(weir__conn_desc(c));
+                r = finish_connect(weir__conn_desc(c), ctx);
         if (r < 0)
                 weir_conn_close(c);
         else
@@ -318,20 +340,73 @@ static int dial_one(const struct address *a, const weir_net_options *opt, weir_c
         return r;
 }
 
+/* ---- a name that is looked up while a context may end ---- */
+
+struct lookup {
+        weir_ctx      *done;            /* ended when the rest is filled in */
+        const char    *network;         /* in text */
+        int            n;
+        struct address list[ADDRESSES_MAX];
+        char           text[];          /* the address, then the network */
+};
+
+static void look_up(void *arg)
+{
+        struct lookup *l = *(struct lookup **)arg;
+
+        l->n = weir__address_parse(l->network, l->text, false, l->list);
+        weir_ctx_cancel(l->done);
+}
+
+/* getaddrinfo cannot be ended: it goes on by itself, and nobody waits for it any more. */
+static int look_up_within(weir_ctx *ctx, const char *network, const char *address,
+                          struct address *ret)
+{
+        size_t         n = strlen(address) + 1, k = strlen(network) + 1;
+        struct lookup *l = weir_gc_alloc(NULL, sizeof *l + n + k);
+        weir_case      either[2] = { weir_on_done(ctx), { 0 } };
+
+        memcpy(l->text, address, n);
+        memcpy(l->text + n, network, k);
+        l->network = l->text + n;
+        l->done = weir_ctx_with_cancel(NULL);
+        either[1] = (weir_case)weir_on_done(l->done);
+        weir__sched_spawn(NULL, look_up, &l, sizeof l, 0, "name lookup", NULL, NULL);
+        if (weir_select_n(either, COUNT(either)) == 0 && !weir_ctx_err(l->done))
+                return weir__ctx_look(ctx)->err;
+        memcpy(ret, l->list, sizeof l->list);
+        return l->n;
+}
+
+static int find_addresses(const char *network, const char *address, weir_ctx *ctx,
+                          struct address *ret)
+{
+        const struct ctx_end *e = ctx ? weir__ctx_look(ctx) : NULL;
+        int                   r;
+
+        if (e)
+                return e->err;
+        if (!ctx)
+                return weir__address_parse(network, address, false, ret);
+        r = weir__address_parse_now(network, address, false, ret);
+        return r == -EINPROGRESS ? look_up_within(ctx, network, address, ret) : r;
+}
+
 int weir_net_dial(const char *network, const char *address, const weir_net_options *opt,
                   weir_conn **ret)
 {
         struct address list[ADDRESSES_MAX];
+        weir_ctx      *ctx;
         int            keep = weir__os_errno_get(), n, r;
 
         weir__sched_need_g("weir_net_dial");
         if (!network || !address || !ret)
                 weir__panic("weir_net_dial: %s is NULL",
                             !network ? "network" : !address ? "address" : "ret");
-        check_options(opt, "weir_net_dial");
-        r = n = weir__address_parse(network, address, false, list);
+        ctx = context(opt, "weir_net_dial");
+        r = n = find_addresses(network, address, ctx, list);
         for (int i = 0; i < n; i++)
-                if ((r = dial_one(&list[i], opt, ret)) >= 0)
+                if ((r = dial_one(&list[i], opt, ctx, ret)) >= 0 || (ctx && weir__ctx_look(ctx)))
                         break;
         weir__os_errno_set(keep);
         return r < 0 ? r : 0;

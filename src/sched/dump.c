@@ -135,6 +135,27 @@ static struct look look_begin(bool mine)
         return (struct look){ .mine = mine, .dump = mine ? ++dumps : 0 };
 }
 
+void weir__dump_place(struct out *o, const void *site)
+{
+        struct look        l = look_begin(wait_for_lock());
+        const void        *pc = (const char *)site - 1;
+        const struct name *n = look_up(&l, pc, true);
+
+        if (n->known)
+                weir__out_print(o, "%s+0x%zx", n->sym.function, n->offset + 1);
+        else
+                weir__out_print(o, "%p", site);
+        if (n->sym.line)
+                weir__out_print(o, "  %s:%d", n->sym.file, n->sym.line);
+        if (l.mine)
+                lock_drop(&dump_lock);
+}
+
+const char *weir__dump_why(uint32_t why)
+{
+        return why_text[MIN(why, (uint32_t)WHY_COUNT - 1)];
+}
+
 /* ---- one stack ---- */
 
 static bool internal(const char *function)
@@ -262,6 +283,16 @@ static const char *state_name(uint32_t state, uint32_t why)
         return state == G_PARKED ? why_text[MIN(why, (uint32_t)WHY_COUNT - 1)] : states[state];
 }
 
+static void print_trace_id(struct out *o, const struct g *g)
+{
+        uint64_t high = load_relaxed(&g->trace[0]), low = load_relaxed(&g->trace[1]);
+
+        if (high | low)
+                weir__out_print(o, " trace %016llx%016llx span %016llx", (unsigned long long)high,
+                                (unsigned long long)low,
+                                (unsigned long long)load_relaxed(&g->trace[2]));
+}
+
 static void print_head(struct out *o, const struct g *g, uint32_t state)
 {
         const void *on = load_relaxed(&g->wait_on);
@@ -276,7 +307,9 @@ static void print_head(struct out *o, const struct g *g, uint32_t state)
                 weir__out_print(o, " %p", on);
         if (state == G_PARKED || state == G_BLOCKED) /* the others' since is of an earlier wait */
                 print_age(o, ", ", weir__sched_clock() - load_relaxed(&g->since));
-        weir__out_print(o, "]:\n");
+        weir__out_print(o, "]");
+        print_trace_id(o, g);
+        weir__out_print(o, ":\n");
 }
 
 static void print_entry(struct out *o, void (*fn)(void *), uint64_t starter)
@@ -624,7 +657,10 @@ static void print_group_head(struct out *o, const struct census *c, const struct
                         print_age(o, now - gr->newest < 1000000 ? ", up to " : " to ",
                                   now - gr->oldest);
         }
-        weir__out_print(o, "]:");
+        weir__out_print(o, "]");
+        if (gr->count == 1)
+                print_trace_id(o, c->entry[gr->first].g);
+        weir__out_print(o, ":");
         if (gr->count > 1)
                 for (uint32_t e = gr->first, n = 0; e != NONE; e = c->entry[e].next, n++) {
                         if (n == IDS_SHOWN) {

@@ -46,6 +46,9 @@ enum why {
         WHY(SEMA, "semaphore") \
         WHY(WG, "wait group") \
         WHY(ONCE, "once") \
+        WHY(CTX, "context") \
+        WHY(GROUP, "group") \
+        WHY(FLIGHT, "flight") \
         WHY(READ, "IO read") \
         WHY(WRITE, "IO write") \
         WHY(ACCEPT, "IO accept") \
@@ -98,6 +101,8 @@ struct g {
                                         /* only itself: the unwinder's, while it exits */
         uint32_t        trimmed;        /* only the monitor: switches + 1 at the last return */
         uint64_t        starter_id;     /* atomic; const while alive; 0: the runtime */
+        uint64_t        trace[3];       /* only itself, and dumps: trace id and span (trace.c) */
+        const void     *site;           /* atomic; const while alive: the call that started it */
         struct stack    stack;          /* const */
         struct g       *scan_next;      /* whoever listed it, then the collector */
         uint32_t        scan_listed;    /* atomic: it is on the list of touched ones */

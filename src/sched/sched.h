@@ -100,16 +100,35 @@ extern int64_t weir__sched_coarse;      /* atomic */
 /* For size: args is handed to fn as it is, nothing is copied. */
 #define SPAWN_POINTER SIZE_MAX
 
-/* Starts fn(copy of args) as a new goroutine; after(after_arg) runs on it once fn has returned.
- * Panics on a bad size or option. */
-void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
-                       const char *name, void (*after)(void *), void *after_arg);
+/* Starts fn(copy of args) as a new goroutine; after(after_arg) runs on it once fn has returned. site
+ * is the program's call that asks for it, or NULL. Panics on a bad size or option. */
+void weir__sched_spawn(const void *site, void (*fn)(void *), const void *args, size_t size,
+                       size_t stack_size, const char *name, void (*after)(void *),
+                       void *after_arg);
 
 /* Panics if arguments of size bytes do not fit on a stack of the default size. */
 void weir__sched_check_args(size_t size);
 
 /* The same for the runtime itself. From: the scheduler's stack, with a processor (timers). */
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size);
+
+/* The trace of the running goroutine (trace.c), to be kept by what starts another one later; and
+ * that one takes it. Without a goroutine: none. */
+static inline void weir__sched_trace_take(uint64_t ret[3])
+{
+        struct g *g = weir__sched_g();
+
+        for (int i = 0; i < 3; i++)
+                ret[i] = g ? load_relaxed(&g->trace[i]) : 0;
+}
+
+static inline void weir__sched_trace_put(const uint64_t trace[3])
+{
+        struct g *g = weir__sched_g();
+
+        for (int i = 0; i < 3; i++)
+                store_relaxed(&g->trace[i], trace[i]);
+}
 
 /* Starts fn(NULL) from a thread of the runtime that is none of the scheduler's. False: no address
  * space. */
@@ -121,6 +140,12 @@ bool weir__sched_spawn_outside(void (*fn)(void *), const char *name);
  * must call nothing of the runtime. */
 void weir__sched_block_enter(void);
 void weir__sched_block_exit(void);
+
+/* ---- dump.c ---- */
+
+/* Prints where a call is, by its return address: function, distance, file and line as far as they are
+ * known. From: any thread. */
+void weir__dump_place(struct out *o, const void *site);
 
 /* ---- panic.c ---- */
 

@@ -213,7 +213,11 @@ void weir__hold_print(struct out *o);           /* those that held a processor t
 void weir__monitor_run(void);                   /* until the root function has returned */
 void weir__monitor_raise(void);                 /* any thread, signal handlers */
 
+/* ---- growth.c ---- */
+void weir__growth_watch(int64_t now);           /* the monitor, each round, WEIR_DEBUG=growth */
+
 /* ---- dump.c ---- */
+const char *weir__dump_why(uint32_t why);
 void weir__dump_all(struct out *o);
 void weir__dump_waits(struct out *o);           /* objects, and who waits for each */
 /* One goroutine from its registers; the frames before the one that returns to from are left out

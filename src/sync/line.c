@@ -7,6 +7,7 @@
  *         may ready it at once. The timer of a deadline takes the record out itself; its stop is
  *         final (time/timer.c), so the record outlives its last reader. */
 #include "sync/sync.h"
+#include "ctx/ctx.h"
 #include "time/time.h"
 
 struct alarm {
@@ -84,5 +85,44 @@ bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why
         weir__sched_park(w->g);
         if (deadline != NO_DEADLINE)
                 weir__timer_stop(&a.timer);
+        return w->woken;
+}
+
+/* ---- or until a context ends ---- */
+
+struct leash {
+        struct ctx_watch watch;
+        struct line     *line;
+        uint32_t        *lock;
+        struct waiting  *w;
+};
+
+/* With a lock of the context held. */
+static struct g *on_end(struct ctx_watch *watch)
+{
+        struct leash *l = CONTAINER_OF(watch, struct leash, watch);
+        bool          there;
+
+        word_take(l->lock);
+        there = l->w->in_line;
+        if (there)
+                take_out(l->line, l->w);
+        word_drop(l->lock);
+        return there ? l->w->g : NULL;
+}
+
+bool weir__line_wait_ctx(struct line *l, uint32_t *lock, struct waiting *w, enum why why,
+                         const void *on, weir_ctx *ctx)
+{
+        struct leash e = { .watch.fn = on_end, .line = l, .lock = lock, .w = w };
+
+        push(l, w);
+        weir__sched_park_begin(w->g, why, on);
+        word_drop(lock);
+        weir__count(sync_parks, 1);
+        if (!weir__ctx_watch(ctx, &e.watch) && on_end(&e.watch))
+                weir__sched_ready(w->g);
+        weir__sched_park(w->g);
+        weir__ctx_unwatch(&e.watch);
         return w->woken;
 }

@@ -6,6 +6,7 @@
  *         they are that goroutine's before it runs.
  * Cost    Acquire and release without waiting: one locked instruction each. */
 #include "sync/sync.h"
+#include "ctx/ctx.h"
 
 struct sema {
         uint64_t    units;              /* lock: own. First: WEIR_SEMA sets it */
@@ -74,6 +75,40 @@ int weir_sema_acquire_until(weir_sema *s, uint64_t n, weir_time deadline)
 
         keep_frame();
         return got ? 0 : WEIR_ETIMEOUT;
+}
+
+int weir_sema_acquire_ctx(weir_sema *pub, uint64_t n, weir_ctx *ctx)
+{
+        struct waiting        w = { .g = weir__sched_need_g("weir_sema_acquire_ctx"), .wants = n };
+        struct sema          *s = open_sema(pub);
+        weir_ctx             *c = weir__ctx_check(ctx, "weir_sema_acquire_ctx");
+        const struct ctx_end *e;
+
+        if (!c) {
+                acquire(s, n, w.g, NO_DEADLINE);
+                keep_frame();
+                return 0;
+        }
+        word_take(&s->lock);
+        if (likely(!s->line.last && s->units >= n)) {
+                s->units -= n;
+                word_drop(&s->lock);
+                return 0;
+        }
+        word_drop(&s->lock);
+        if ((e = weir__ctx_look(c)))
+                return e->err;
+        word_take(&s->lock);
+        if (!s->line.last && s->units >= n) {
+                s->units -= n;
+                word_drop(&s->lock);
+                return 0;
+        }
+        if (weir__line_wait_ctx(&s->line, &s->lock, &w, WHY_SEMA, s, c))
+                return 0;
+        word_take(&s->lock);            /* those behind may want less */
+        serve(s);
+        return weir__ctx_look(c)->err;
 }
 
 bool weir_sema_try_acquire(weir_sema *pub, uint64_t n)

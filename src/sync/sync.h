@@ -40,6 +40,10 @@ struct line {
 bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why why,
                      const void *on, int64_t deadline);
 
+/* The same until ctx, which is not the background, ends. False: its end took the caller out. */
+bool weir__line_wait_ctx(struct line *l, uint32_t *lock, struct waiting *w, enum why why,
+                         const void *on, weir_ctx *ctx);
+
 /* The first in line, taken out, or NULL. With the lock; ready its goroutine without. */
 struct waiting *weir__line_take(struct line *l);
 

@@ -18,6 +18,7 @@ struct weir_timer {
         struct timer timer;
         void       (*fn)(void *arg);
         void        *arg;
+        uint64_t     trace[3];          /* const while armed: of who started it */
         uint32_t     state;             /* atomic */
 };
 
@@ -29,6 +30,7 @@ static void run_tick(void *arg)
         uint32_t    running = RUNNING;
         bool        last = !t->timer.period;
 
+        weir__sched_trace_put(t->trace);
         t->fn(t->arg);
         if (last || !cas_seq(&t->state, &running, IDLE))
                 weir__pool_put(&timers, t);     /* once, or stopped while it ran */
@@ -57,6 +59,7 @@ weir_timer *weir_timer_start(weir_duration after, weir_duration period, void (*f
         memset(t, 0, sizeof *t);
         t->fn = fn;
         t->arg = arg;
+        weir__sched_trace_take(t->trace);
         weir__timer_start(&t->timer, weir__time_after(after), MAX(period, INT64_C(0)), tick);
         return t;
 }

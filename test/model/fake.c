@@ -72,6 +72,26 @@ void fake_ready_list(struct glist *l)
         *l = (struct glist){ 0 };
 }
 
+void weir_yield(void);
+void weir_yield(void)
+{
+        model_yield();
+}
+
+void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
+{
+        (void)fn, (void)args, (void)size;
+        model_fail("a goroutine was started");
+}
+
+uint32_t weir__gc_barrier;      /* no collector here */
+
+void weir__mem_shade(const void *p);
+void weir__mem_shade(const void *p)
+{
+        (void)p;
+}
+
 bool weir__sched_may_spin(void)
 {
         return false;

@@ -305,10 +305,10 @@ void weir__sched_check_args(size_t size)
         (void)size;
 }
 
-void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
-                       const char *name, void (*after)(void *), void *after_arg)
+void weir__sched_spawn(const void *site, void (*fn)(void *), const void *args, size_t size,
+                       size_t stack_size, const char *name, void (*after)(void *), void *after_arg)
 {
-        (void)fn, (void)args, (void)size, (void)stack_size, (void)name, (void)after, (void)after_arg;
+        (void)site, (void)fn, (void)args, (void)size, (void)stack_size, (void)name, (void)after, (void)after_arg;
         model_fail("a goroutine was started");
 }
 

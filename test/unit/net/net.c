@@ -939,3 +939,96 @@ WEIR_TEST_WITH(no_deadline_outlives_its_connection, .procs = 4, .timeout = 30)
                 ck_assert_int_eq(timers_waiting(), 0);
         }
 }
+
+/* ---- contexts ---- */
+
+weir_task(cancel_soon, my, { weir_ctx *ctx; weir_duration after; })
+{
+        weir_sleep(my->after);
+        weir_ctx_cancel(my->ctx);
+}
+
+WEIR_TEST(the_end_of_its_context_ends_every_accept)
+{
+        weir_ctx        *ctx = weir_ctx_with_cancel(NULL);
+        weir_net_options opt = { .ctx = ctx };
+        weir_listener   *ln;
+        weir_conn       *c, *a;
+        char             address[64];
+
+        ck_assert_int_eq(weir_net_listen("tcp", "127.0.0.1:0", &opt, &ln), 0);
+        weir_listener_address(ln, address, sizeof address);
+        ck_assert_int_eq(weir_net_dial("tcp", address, &opt, &c), 0);
+        ck_assert_int_eq(weir_listener_accept(ln, &a), 0);
+        weir_go(cancel_soon, .ctx = ctx, .after = WEIR_MILLISECOND);
+        ck_assert_int_eq(weir_listener_accept(ln, &a), WEIR_ECANCELED);
+        ck_assert_int_eq(weir_listener_accept(ln, &a), WEIR_ECANCELED);
+        ck_assert_int_eq(weir_conn_write(c, "x", 1), 1);        /* made, and on its own */
+        ck_assert_int_eq(weir_listener_close(ln), 0);
+        ck_assert_int_eq(weir_listener_accept(ln, &a), WEIR_ECLOSED);
+        ck_assert_int_eq(weir_net_listen("tcp", "127.0.0.1:0", &opt, &ln), WEIR_ECANCELED);
+        ck_assert_int_eq(weir_net_dial("tcp", address, &opt, &c), WEIR_ECANCELED);
+}
+
+WEIR_TEST(a_listener_leaves_its_context_when_it_is_closed)
+{
+        weir_net_options opt = { .ctx = weir_ctx_with_cancel(NULL) };
+        weir_listener   *ln[50];
+
+        for (int i = 0; i < 50; i++)
+                ck_assert_int_eq(weir_net_listen("tcp", "127.0.0.1:0", &opt, &ln[i]), 0);
+        for (int i = 0; i < 50; i += 2)
+                weir_listener_close(ln[i]);
+        weir_ctx_cancel(opt.ctx);
+        for (int i = 1; i < 50; i += 2)
+                weir_listener_close(ln[i]);
+}
+
+/* A backlog that is full leaves a connect waiting. */
+WEIR_TEST_WITH(the_end_of_a_context_ends_a_dial, .timeout = 30)
+{
+        int                fd = socket(AF_INET, SOCK_STREAM, 0);
+        struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t          size = sizeof in;
+        char               address[64];
+        weir_conn         *c[16];
+        int                r = 0, n = 0;
+
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, size), 0);
+        ck_assert_int_eq(listen(fd, 1), 0);
+        ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &size), 0);
+        snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(in.sin_port));
+        while (r >= 0 && n < 16) {
+                weir_net_options opt = { .ctx = weir_ctx_with_timeout(NULL, 50 * WEIR_MILLISECOND) };
+
+                r = weir_net_dial("tcp", address, &opt, &c[n]);
+                n += r >= 0;
+        }
+        ck_assert_int_eq(r, WEIR_ETIMEOUT);
+        if (r < 0) {
+                weir_net_options opt = { .ctx = weir_ctx_with_cancel(NULL) };
+
+                weir_go(cancel_soon, .ctx = opt.ctx, .after = 5 * WEIR_MILLISECOND);
+                ck_assert_int_eq(weir_net_dial("tcp", address, &opt, &c[15]), WEIR_ECANCELED);
+        }
+        while (n)
+                weir_conn_close(c[--n]);
+        close(fd);
+        ck_assert_int_eq(timers_waiting(), 0);
+}
+
+WEIR_TEST(a_name_is_looked_up_beside_a_context)
+{
+        weir_net_options opt = { .ctx = weir_ctx_with_timeout(NULL, 60 * WEIR_SECOND) };
+        weir_listener   *ln;
+        weir_conn       *c;
+        char             address[64], named[80];
+
+        ck_assert_int_eq(weir_net_listen("tcp", "127.0.0.1:0", NULL, &ln), 0);
+        weir_listener_address(ln, address, sizeof address);
+        snprintf(named, sizeof named, "localhost%s", strchr(address, ':'));
+        ck_assert_int_eq(weir_net_dial("tcp", named, &opt, &c), 0);
+        weir_conn_close(c);
+        ck_assert_int_lt(weir_net_dial("tcp", "no-such-host.invalid:1", &opt, &c), 0);
+        weir_listener_close(ln);
+}
