@@ -45,6 +45,8 @@ enum why {
         WHY(COND, "cond") \
         WHY(SEMA, "semaphore") \
         WHY(WG, "wait group") \
+        WHY(LATCH, "latch") \
+        WHY(BARRIER, "barrier") \
         WHY(ONCE, "once") \
         WHY(READ, "IO read") \
         WHY(WRITE, "IO write") \

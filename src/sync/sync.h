@@ -10,6 +10,7 @@
 #ifdef WEIR_MODEL
 #undef weir_mutex_lock
 #undef weir_mutex_unlock
+#undef weir_once_do
 #endif
 
 bool weir__wg_tell(const void *on, struct object_told *ret);    /* for the hook object_tell */
