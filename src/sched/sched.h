@@ -105,6 +105,10 @@ extern int64_t weir__sched_coarse;      /* atomic */
 void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
                        const char *name, void (*after)(void *), void *after_arg);
 
+/* Calls fn for each goroutine there ever was, until it answers false; attached threads count as one
+ * each. With the world stopped, or for what may be out of date. */
+void weir__sched_each(bool (*fn)(void *g, void *arg), void *arg);
+
 /* Panics if arguments of size bytes do not fit on a stack of the default size. */
 void weir__sched_check_args(size_t size);
 

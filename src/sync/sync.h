@@ -13,6 +13,7 @@
 #undef weir_once_do
 #endif
 
+bool weir__rwmutex_reads(const void *on, const struct g *g);
 bool weir__wg_tell(const void *on, struct object_told *ret);    /* for the hook object_tell */
 
 /* ---- line.c: goroutines in line, inside objects that have no room for more than a word to lock
