@@ -1,18 +1,18 @@
 /* The mutex of readers and writers.
  *
- * What    Any number of readers or one writer. Readers count themselves in a place of their
- *         processor's, so that they do not meet; a writer adds the places up. As long as nobody wrote
- *         for a while, they do so without a locked instruction.
+ * What    Any number of readers or one writer. A reader shows itself in a place of its processor's,
+ *         so that readers do not meet; a writer looks through the places. As long as nobody wrote
+ *         for a while, readers do so without a locked instruction.
  * Shape   The mutex: a mutex among writers, a state (WRITER, WAITING, FAST), the readers without a
  *         place, the line of readers, the writer that waits.
- *         Places: for each processor a small table, shared by all mutexes. A place holds a mutex's
- *         address and two counts: readers that came (or left again, on that processor), which only
- *         the processor writes, and readers that left elsewhere, which anybody adds to. It is free
- *         when both are equal. The number of readers is the sum of the differences and of `extra`:
- *         those that were let in from the line, or whose place another mutex had.
- *         A goroutine knows where it counted itself (g->reading), for it may move in between, and
- *         takes itself away there.
- * States  WRITER    a writer has the mutex or waits for the readers to leave: no new readers
+ *         Places: for each processor a small table, shared by all mutexes; those of one mutex are
+ *         SIDE_BY_SIDE ones, by a hash of its address. `extra` counts the readers without a place:
+ *         those that were let in from the line, or found theirs taken.
+ *         A goroutine knows its place (g->reading), for it may leave it on another processor.
+ * States  of a place: free (0), then its reader's, who stores the mutex there and takes it away. Only
+ *         what runs on the processor takes a free one.
+ *         Of the mutex:
+ *         WRITER    a writer has the mutex or waits for the readers to leave: no new readers
  *         WAITING   readers are in line (changed with the list's word held)
  *         FAST      readers need no fence, for a writer will make one for all threads
  *         A writer keeps WRITER from when it comes until it unlocks. Then all readers in line are
@@ -20,36 +20,35 @@
  *         FAST goes with the first writer and comes back by a reader who finds that none has been
  *         there for CALM_NS, so that those fences take less than a hundredth of the time.
  * Locks   writers, then list; the list's word is held for some tens of instructions.
- * Order   A reader counts itself, then looks at the state; a writer sets WRITER (locked instruction),
- *         then looks at the counts. One of them sees the other, if the reader's two are in order:
+ * Order   A reader shows itself, then looks at the state; a writer sets WRITER (locked instruction),
+ *         then looks at the places. One of them sees the other, if the reader's two are in order:
  *         without FAST by a locked instruction; with FAST by the fence in all threads
- *         (membarrier(2)) that the writer makes after it took FAST away: who counted himself before
+ *         (membarrier(2)) that the writer makes after it took FAST away: who showed himself before
  *         it is seen, who looks after it sees FAST gone, takes himself back and comes again.
- *         A reader that leaves takes itself away by a plain store, then looks at WRITER. A writer
- *         that found readers makes that fence before it looks for the last time and parks: who
- *         leaves before it is seen, who leaves after it sees WRITER and wakes it.
- *         What readers read is before the store of their count (release), which the writer loads
- *         (acquire); what a writer wrote is before its unlock of the state (release).
- *         The sum is not taken at one moment. While WRITER is set, what is added is taken away again
- *         by who added it; of one place the readers that came are read before those that left
- *         elsewhere, so the difference is never less than who is there, and where all were 0 nobody
- *         reads. procs grows before a place of a new processor is used, and is read after WRITER is
- *         set.
- *         Where the system refuses the fence there is no FAST, who leaves uses a locked instruction,
- *         and a writer waits by looking again and again.
- * Cost    Read lock and unlock: three loads, two stores and a branch each, on lines that only this
- *         processor writes; without FAST one locked instruction for both. Lock: one more than a
- *         mutex, a line per processor read, and where FAST was set or readers are there a fence, 0.3
- *         us, or 10 to 30 while other threads of the process run.
+ *         A reader that leaves does the same: with FAST by a plain store, without by a locked
+ *         instruction. The one fence after FAST went does for both: who took himself away before it
+ *         is seen, who looks at the state after it sees WRITER and wakes the writer.
+ *         What readers read is before the store that frees their place (release), which the writer
+ *         loads (acquire); what a writer wrote is before its unlock of the state (release).
+ *         The places are not looked at in one moment. While WRITER is set, who takes one sees that
+ *         and frees it again; so where each was free once, nobody reads. procs grows before a place
+ *         of a new processor is used, and is read after WRITER is set.
+ *         Where the system refuses the fence there is no FAST. If it does so later (a sandbox was
+ *         closed), the writer that first learns it waits so long that what others stored before is
+ *         seen by then.
+ * Cost    Read lock and unlock: some loads and two stores each, on lines that only this processor
+ *         writes, and no store that a later load waits for; without FAST a locked instruction each. Lock: one more than a mutex, a line per
+ *         processor read, and where FAST was set the fence, 0.3 us, or 10 to 30 while other threads
+ *         of the process run.
  * Mistakes A goroutine that reads and locks to read again waits for ever once a writer came in
  *         between. Builds that check know who reads (up to READING_MAX at once) and panic at the
  *         second lock.
  *         One that unlocks for another one, which is allowed, is rare: the world is stopped to find
- *         out where that one counted itself.
+ *         out which place is that one's.
  * Not     One counter of readers, as in Go: its line goes from core to core. Counters
  *         of its own for each mutex and processor: zero must be a working mutex, and nobody frees
- *         one. Readers that are alike, of which any is taken away: then two processors write one
- *         count, and each write is a locked instruction. */
+ *         one. Counts in the places: then each lock waits for the store of the unlock before it, 6 ns
+ *         for a pair where this is 3; and whoever leaves elsewhere makes two writers of one word. */
 #include "sync/sync.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -63,9 +62,12 @@
 #endif
 
 enum { WRITER = 1, WAITING = 2, FAST = 4 };
-enum { PLACES = 64, COUNT_BITS = 16, POLL_NS = 50 * 1000, SHIFT_AT = 16 };
+enum { PLACES = 64, SIDE_BY_SIDE = 4, RECORD_BITS = 16, PROC_BITS = 10, REFUSED_NS = 50 * 1000,
+       SHIFT_AT = 16, LOOKS = 10, LOOK_PAUSES = 10 };
 
-#define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
+#define RECORD_MASK ((UINT64_C(1) << RECORD_BITS) - 1)
+
+_Static_assert(PROCS_MAX <= 1 << PROC_BITS, "a record names the processor");
 
 struct rwmutex {
         weir_mutex   writers;
@@ -79,29 +81,39 @@ struct rwmutex {
 
 _Static_assert(sizeof(struct rwmutex) <= sizeof(weir_rwmutex), "weir_rwmutex is too small");
 
-struct place {
-        uint64_t came;          /* atomic; only the processor writes: mutex << COUNT_BITS | count */
-        uint32_t left;          /* atomic: count, of which the last COUNT_BITS matter */
-        uint32_t unused;
-};
+/* Atomic: the mutex that somebody reads who has this place; NULL: free. */
+static const struct rwmutex *places[WEIR_PLACES_PROCS][PLACES] __attribute__((aligned(CACHE_LINE)));
 
-static struct place places[WEIR_PLACES_PROCS][PLACES] __attribute__((aligned(CACHE_LINE)));
-static uint32_t     procs;      /* atomic: processors whose places were used */
-static bool         can_fence;  /* atomic: the system has not refused one */
+static uint32_t procs;      /* atomic: processors whose places were used */
+static bool     can_fence;  /* atomic: the system has not refused one */
 
 static inline struct rwmutex *open_rwmutex(weir_rwmutex *m)
 {
         return (struct rwmutex *)(void *)m;
 }
 
-static inline uint64_t name_of(const struct rwmutex *m)
-{
-        return (uint64_t)(uintptr_t)m << COUNT_BITS;
-}
-
+/* The first one to try; the others are beside it. */
 static inline unsigned place_of(const struct rwmutex *m)
 {
         return (unsigned)(((uintptr_t)m * UINT64_C(0x9E3779B97F4A7C15)) >> 58);
+}
+
+/* What a goroutine keeps: mutex, place, processor. */
+static inline uint64_t record(const struct rwmutex *m, unsigned place, uint32_t id)
+{
+        return (uint64_t)(uintptr_t)m << RECORD_BITS | place % SIDE_BY_SIDE << PROC_BITS | id;
+}
+
+static inline bool is_of(const struct rwmutex *m, uint64_t r)
+{
+        return r >> RECORD_BITS == ((uint64_t)(uintptr_t)m << RECORD_BITS) >> RECORD_BITS;
+}
+
+static inline const struct rwmutex **place_in(uint64_t r, const struct rwmutex *m)
+{
+        return &places[r & ((1u << PROC_BITS) - 1)]
+                      [(place_of(m) & ~(SIDE_BY_SIDE - 1u)) |
+                       ((r & RECORD_MASK) >> PROC_BITS) % SIDE_BY_SIDE];
 }
 
 static slowpath void use_processor(uint32_t id)
@@ -124,45 +136,20 @@ static slowpath void fence_all(void)
         if (likely(may_fence() && weir__os_fence_all()))
                 return;
         store_relaxed(&can_fence, false);
-        weir_sleep(POLL_NS);
+        weir_sleep(REFUSED_NS);
 }
 
-/* ---- counting ---- */
-
-/* How many readers are in a place. */
-static inline uint32_t there(const struct place *p, uint64_t came)
-{
-        return (uint32_t)(came - load_acquire(&p->left)) & COUNT_MASK;
-}
+/* ---- who reads ---- */
 
 static bool has_readers(const struct rwmutex *m)
 {
-        unsigned at = place_of(m);
+        unsigned at = place_of(m) & ~(SIDE_BY_SIDE - 1u);
 
-        for (uint32_t i = 0, n = load_seq(&procs); i < n; i++) {
-                const struct place *p = &places[i][at];
-                uint64_t            came = load_acquire(&p->came);      /* pairs with count_down */
-
-                if (came >> COUNT_BITS == name_of(m) >> COUNT_BITS && there(p, came))
-                        return true;
-        }
+        for (uint32_t i = 0, n = load_seq(&procs); i < n; i++)
+                for (unsigned k = at; k < at + SIDE_BY_SIDE; k++)
+                        if (load_acquire(&places[i][k]) == m)   /* pairs with who leaves */
+                                return true;
         return load_seq(&m->extra);
-}
-
-/* Counts one reader more in the running processor's place. What to store there, or 0: it cannot. */
-static inline uint64_t one_more(const struct rwmutex *m, const struct place *p)
-{
-        uint64_t came = load_relaxed(&p->came), name = name_of(m);
-        uint32_t n = there(p, came);
-
-        if (unlikely((came ^ name) >> COUNT_BITS ? n : n == COUNT_MASK))
-                return 0;
-        return name | ((came + 1) & COUNT_MASK);
-}
-
-static inline uint64_t one_less(uint64_t came)
-{
-        return (came & ~COUNT_MASK) | ((came - 1) & COUNT_MASK);
 }
 
 static bool take_extra(struct rwmutex *m)
@@ -175,23 +162,12 @@ static bool take_extra(struct rwmutex *m)
         return false;
 }
 
-/* Takes away who counted itself in the place of processor id. */
-static inline void count_down(const struct rwmutex *m, uint32_t id)
-{
-        struct place *p = &places[id][place_of(m)];
-
-        if (likely(self()->p->id == id))
-                store_release(&p->came, one_less(load_relaxed(&p->came)));
-        else
-                fetch_add_seq(&p->left, 1);
-}
-
-/* Where goroutine g counted itself, or NULL. */
+/* Where goroutine g has the record of m, or NULL. */
 static inline uint64_t *record_of(const struct rwmutex *m, struct g *g)
 {
-        if (likely(load_relaxed(&g->reading[0]) >> COUNT_BITS == name_of(m) >> COUNT_BITS))
+        if (is_of(m, load_relaxed(&g->reading[0])))
                 return &g->reading[0];
-        return load_relaxed(&g->reading[1]) >> COUNT_BITS == name_of(m) >> COUNT_BITS ? &g->reading[1] : NULL;
+        return is_of(m, load_relaxed(&g->reading[1])) ? &g->reading[1] : NULL;
 }
 
 struct search {
@@ -203,12 +179,12 @@ struct search {
 static bool take_away(void *g, void *arg)
 {
         struct search *s = arg;
-        uint64_t      *record = record_of(s->m, g);
+        uint64_t      *r = record_of(s->m, g);
 
-        if (!record)
+        if (!r)
                 return true;
-        fetch_add_seq(&places[*record & COUNT_MASK][place_of(s->m)].left, 1);
-        store_relaxed(record, (uint64_t)0);
+        store_release(place_in(*r, s->m), NULL);
+        store_relaxed(r, (uint64_t)0);
         s->found = true;
         return false;
 }
@@ -216,20 +192,17 @@ static bool take_away(void *g, void *arg)
 /* The same for a goroutine that has ended since. */
 static bool take_left_behind(const struct rwmutex *m)
 {
-        for (uint32_t i = 0, n = load_seq(&procs); i < n; i++) {
-                struct place *p = &places[i][place_of(m)];
-                uint64_t      came = load_relaxed(&p->came);
-
-                if (came >> COUNT_BITS == name_of(m) >> COUNT_BITS && there(p, came)) {
-                        fetch_add_seq(&p->left, 1);
-                        return true;
-                }
-        }
+        for (uint32_t i = 0, n = load_seq(&procs); i < n; i++)
+                for (unsigned k = 0; k < PLACES; k++)
+                        if (load_relaxed(&places[i][k]) == m) {
+                                store_release(&places[i][k], NULL);
+                                return true;
+                        }
         return false;
 }
 
-/* The caller has no place: it was counted without one, or unlocks for another goroutine. */
-static slowpath void count_down_slow(struct rwmutex *m)
+/* The caller has no place: it got in without one, or unlocks for another goroutine. */
+static slowpath void leave_without_place(struct rwmutex *m)
 {
         struct search s = { .m = m };
 
@@ -355,12 +328,12 @@ static slowpath bool read_without_place(struct rwmutex *m)
         return false;
 }
 
-/* By a locked instruction. */
+/* By a locked instruction; with whatever place and record there is. */
 static slowpath bool try_read_slow(struct rwmutex *m, struct g *g)
 {
-        uint32_t      id = self()->p->id;
-        struct place *p = &places[id][place_of(m)];
-        uint64_t     *record = &g->reading[0], came;
+        uint32_t  id = self()->p->id;
+        unsigned  at = place_of(m), looks = 0;
+        uint64_t *r = &g->reading[0];
 
         if (load_relaxed(&m->state) & WRITER)
                 return false;
@@ -368,39 +341,55 @@ static slowpath bool try_read_slow(struct rwmutex *m, struct g *g)
                 make_fast(m);
         if (id >= load_relaxed(&procs))
                 use_processor(id);
-        if (*record)
-                record++;
-        came = one_more(m, p);
-        if (*record || !came)
+        if (load_relaxed(r))
+                r++;
+        while (looks < SIDE_BY_SIDE && load_relaxed(&places[id][at])) {
+                at ^= looks & 1 ? 3 : 1;        /* each of the four */
+                looks++;
+        }
+        if (load_relaxed(r) || looks == SIDE_BY_SIDE)
                 return read_without_place(m);
-        exchange_seq(&p->came, came);
+        (void)exchange_seq(&places[id][at], m);
         if (likely(!(load_seq(&m->state) & WRITER))) {
-                store_relaxed(record, name_of(m) | id);
+                store_relaxed(r, record(m, at, id));
                 return true;
         }
-        store_release(&p->came, one_less(came));
+        store_release(&places[id][at], NULL);
         left(m);
         return false;
 }
 
-static inline bool try_read(struct rwmutex *m, struct g *g)
+/* A reader that found another state after it took its place. */
+static slowpath void take_back(struct rwmutex *m)
 {
-        uint32_t      id = self()->p->id;
-        struct place *p = &places[id][place_of(m)];
-        uint64_t      came;
+        (void)exchange_seq(&places[self()->p->id][place_of(m)], NULL);
+        if (load_seq(&m->state) & WRITER)
+                left(m);
+}
 
-        if (unlikely(load_relaxed(&m->state) != FAST || g->reading[0] || !(came = one_more(m, p)) ||
-                     id >= load_relaxed(&procs)))
-                return try_read_slow(m, g);
-        store_release(&p->came, came);
-        fence_compiler();               /* the other half of this pair is in begin_writing() */
-        if (likely(load_acquire(&m->state) == FAST)) {  /* pairs with the release of make_fast */
-                store_relaxed(&g->reading[0], name_of(m) | id);
+/* The usual ways in: with FAST, and without. */
+static inline __attribute__((__always_inline__)) bool try_read_fast(struct rwmutex *m, struct m *t)
+{
+        uint32_t               id = t->p->id, state = load_relaxed(&m->state);
+        const struct rwmutex **p = &places[id][place_of(m)];
+
+        if (unlikely(load_relaxed(p)) || unlikely(load_relaxed(&t->g->reading[0])) ||
+            unlikely(id >= load_relaxed(&procs)))
+                return false;
+        if (likely(state == FAST)) {
+                store_release(p, m);
+                fence_compiler();       /* the other half of this pair is in begin_writing() */
+        } else {
+                if (state || (int32_t)(now_at() - load_relaxed(&m->fast_at)) >= 0)
+                        return false;
+                (void)exchange_seq(p, m);
+        }
+        if (likely(load_acquire(&m->state) == state)) { /* pairs with the release of make_fast */
+                store_relaxed(&t->g->reading[0], record(m, place_of(m), id));
                 return true;
         }
-        store_release(&p->came, one_less(came));
-        left(m);
-        return try_read_slow(m, g);
+        take_back(m);
+        return false;
 }
 
 /* Sets WAITING where WRITER is set; both at once, for a writer without WAITING unlocks without a
@@ -415,7 +404,7 @@ static bool ask_writer(struct rwmutex *m)
         return false;
 }
 
-/* Waits in line for the writer to unlock, who counts it in. */
+/* Waits in line for the writer to unlock, who lets it in. */
 static slowpath bool read_slow(struct rwmutex *m, struct g *g, int64_t deadline)
 {
         struct waiting w = { .g = g };
@@ -431,17 +420,31 @@ static slowpath bool read_slow(struct rwmutex *m, struct g *g, int64_t deadline)
         return true;
 }
 
-void weir_rwmutex_rlock(weir_rwmutex *pub)
+static slowpath void rlock_slow(struct rwmutex *m)
 {
-        struct rwmutex *m = open_rwmutex(pub);
-        struct g       *g = weir__sched_need_g("weir_rwmutex_rlock");
+        struct g *g = weir__sched_need_g("weir_rwmutex_rlock");
 
         check_recursion(m, g);
-        if (unlikely(!try_read(m, g))) {
+        if (!try_read_slow(m, g))
                 read_slow(m, g, NO_DEADLINE);
-                keep_frame();
-        }
         note_reader(m, g);
+        keep_frame();
+}
+
+/* The running goroutine's thread, where it has a processor. */
+static inline struct m *usual(void)
+{
+        struct m *t = self();
+
+        return WEIR_CHECK < 1 && likely(t && t->p && t->g != &t->g0) ? t : NULL;
+}
+
+void weir_rwmutex_rlock(weir_rwmutex *pub)
+{
+        struct m *t = usual();
+
+        if (unlikely(!t || !try_read_fast(open_rwmutex(pub), t)))
+                rlock_slow(open_rwmutex(pub));
 }
 
 bool weir_rwmutex_try_rlock(weir_rwmutex *pub)
@@ -449,7 +452,7 @@ bool weir_rwmutex_try_rlock(weir_rwmutex *pub)
         struct rwmutex *m = open_rwmutex(pub);
         struct g       *g = weir__sched_need_g("weir_rwmutex_try_rlock");
 
-        if (!try_read(m, g))
+        if (!try_read_fast(m, self()) && !try_read_slow(m, g))
                 return false;
         note_reader(m, g);
         return true;
@@ -460,31 +463,46 @@ int weir_rwmutex_rlock_until(weir_rwmutex *pub, weir_time deadline)
         struct rwmutex *m = open_rwmutex(pub);
         struct g       *g = weir__sched_need_g("weir_rwmutex_rlock_until");
 
-        if (!try_read(m, g) && !read_slow(m, g, deadline))
+        if (!try_read_fast(m, self()) && !try_read_slow(m, g) && !read_slow(m, g, deadline))
                 return WEIR_ETIMEOUT;
         note_reader(m, g);
         keep_frame();
         return 0;
 }
 
-void weir_rwmutex_runlock(weir_rwmutex *pub)
+static slowpath void runlock_slow(struct rwmutex *m)
 {
-        struct rwmutex *m = open_rwmutex(pub);
-        struct g       *g = weir__sched_need_g("weir_rwmutex_runlock");
-        uint64_t       *record = record_of(m, g);
+        struct g *g = weir__sched_need_g("weir_rwmutex_runlock");
+        uint64_t *r = record_of(m, g), was;
 
         forget_reader(m, g);
-        if (likely(record)) {
-                uint32_t id = (uint32_t)(*record & COUNT_MASK);
-
-                store_relaxed(record, (uint64_t)0);
-                count_down(m, id);
+        if (r) {
+                was = load_relaxed(r);
+                store_relaxed(r, (uint64_t)0);
+                (void)exchange_seq(place_in(was, m), NULL);
         } else {
-                count_down_slow(m);
+                leave_without_place(m);
         }
-        if (unlikely(!load_relaxed(&can_fence)))
-                fetch_or_seq(&m->state, 0);
-        fence_compiler();               /* the other half of this pair is in await_readers() */
+        if (load_seq(&m->state) & WRITER)
+                left(m);
+}
+
+void weir_rwmutex_runlock(weir_rwmutex *pub)
+{
+        struct rwmutex        *m = open_rwmutex(pub);
+        struct m              *t = usual();
+        uint64_t               r;
+        const struct rwmutex **p;
+
+        if (unlikely(!t) || unlikely(!is_of(m, r = load_relaxed(&t->g->reading[0]))) ||
+            unlikely(load_relaxed(&m->state) != FAST)) {
+                runlock_slow(m);
+                return;
+        }
+        p = place_in(r, m);
+        store_relaxed(&t->g->reading[0], (uint64_t)0);
+        store_release(p, NULL);
+        fence_compiler();               /* the other half of this pair is in begin_writing() */
         if (unlikely(load_acquire(&m->state) & WRITER))
                 left(m);
 }
@@ -538,15 +556,16 @@ static inline void begin_writing(struct rwmutex *m)
                 fence_all();
 }
 
-/* Without the fence: until they are seen to be gone. */
-static slowpath bool look_for_readers(struct rwmutex *m, int64_t deadline)
+/* Readers on other processors are gone soon, mostly. */
+static bool gone_soon(const struct rwmutex *m)
 {
-        while (has_readers(m)) {
-                if (deadline != NO_DEADLINE && weir__sched_now() >= deadline)
-                        return false;
-                weir_sleep(POLL_NS);
+        for (int i = 0; i < LOOKS && load_relaxed(&procs) > 1; i++) {
+                for (int k = 0; k < LOOK_PAUSES; k++)
+                        weir__spin_pause();
+                if (!has_readers(m))
+                        return true;
         }
-        return true;
+        return false;
 }
 
 /* WRITER is set by the caller: waits for those who read. */
@@ -554,10 +573,8 @@ static slowpath bool await_readers(struct rwmutex *m, struct g *g, int64_t deadl
 {
         struct waiting w = { .g = g };
 
-        if (may_fence())
-                fence_all();
-        if (!may_fence())
-                return look_for_readers(m, deadline);
+        if (gone_soon(m))
+                return true;
         word_take(&m->list);
         if (!has_readers(m)) {
                 word_drop(&m->list);
@@ -628,11 +645,7 @@ void weir_rwmutex_unlock(weir_rwmutex *pub)
 
 bool weir__rwmutex_reads(const void *on, const struct g *g)
 {
-        const struct rwmutex *m = on;
-        uint64_t              name = name_of(m) >> COUNT_BITS;
-
-        return load_relaxed(&g->reading[0]) >> COUNT_BITS == name ||
-               load_relaxed(&g->reading[1]) >> COUNT_BITS == name;
+        return is_of(on, load_relaxed(&g->reading[0])) || is_of(on, load_relaxed(&g->reading[1]));
 }
 
 static __attribute__((constructor)) void init(void)

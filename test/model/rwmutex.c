@@ -22,7 +22,7 @@ static void make(void)
 static void make_slow(void)
 {
         make();
-        m.state_[3] = UINT64_C(1) << 32;        /* from when on FAST may be */
+        m.state_[3] = UINT64_C(1000) << 32;        /* from when on FAST may be */
 }
 
 static void make_fast_one(void)
@@ -44,6 +44,13 @@ static void read_it(void)
         weir_rwmutex_rlock(&m);
         must(a == b);
         weir_rwmutex_runlock(&m);
+}
+
+/* The first time a processor's places are used is another way. */
+static void read_again(void)
+{
+        read_it();
+        read_it();
 }
 
 /* Unlocks where another processor's place is. */
@@ -103,25 +110,28 @@ int main(int argc, char **argv)
                 { .name = "rwmutex/reader and writer", .setup = make, .finish = wrote_once,
                   .bound = 4, .thread = { read_it, write_it },
                   .mutants = {
-                          { "has_readers:load_acquire(&p->came)", MUTATE_FORCE, 0 },
-                          { "has_readers:load_acquire(&p->came)", MUTATE_RELAX },
+                          { "has_readers:load_acquire(&places[i][k])", MUTATE_FORCE, 0 },
+                          { "has_readers:load_acquire(&places[i][k])", MUTATE_RELAX },
                           { "has_readers:load_seq(&procs)", MUTATE_FORCE, 0 },
                           { "weir_rwmutex_runlock:load_acquire(&m->state)", MUTATE_FORCE, 0 },
-                          { "count_down:store_release(&p->came)", MUTATE_RELAX },
+                          { "weir_rwmutex_runlock:store_release(p)", MUTATE_RELAX },
                           { "ask_writer:cas_seq(&m->state)", MUTATE_BLIND },
                           { "end_writing:cas_seq(&m->state)", MUTATE_BLIND } } },
                 { .name = "rwmutex/slow reader and writer", .setup = make_slow,
-                  .finish = wrote_once, .bound = 4, .thread = { read_it, write_it },
+                  .finish = wrote_once, .bound = 4, .thread = { read_again, write_it },
                   .mutants = {
-                          { "try_read_slow:exchange_seq(&p->came)", MUTATE_RELAX },
+                          { "try_read_slow:exchange_seq(&places[id][at])", MUTATE_RELAX },
                           { "try_read_slow:load_seq(&m->state)", MUTATE_FORCE, 0 },
+                          { "try_read_fast:exchange_seq(p)", MUTATE_RELAX },
+                          { "try_read_fast:load_acquire(&m->state)", MUTATE_FORCE, 0 },
+                          { "runlock_slow:exchange_seq(place_in(was, m))", MUTATE_RELAX },
                           { "begin_writing:cas_seq(&m->state)", MUTATE_RELAX } } },
                 { .name = "rwmutex/fast readers", .setup = make_fast_one, .finish = wrote_once,
                   .bound = 3, .thread = { read_and_move, read_it, write_it },
                   .mutants = {
                           { "may_fence:load_relaxed(&can_fence)", MUTATE_FORCE, 0 },
-                          { "try_read:load_acquire(&m->state)", MUTATE_FORCE, 4 },
-                          { "count_down:fetch_add_seq(&p->left)", MUTATE_RELAX },
+                          { "try_read_fast:load_acquire(&m->state)", MUTATE_FORCE, 4 },
+                          
                           { "admit:fetch_add_seq(&m->extra)", MUTATE_SKIP } } },
                 { .name = "rwmutex/fast again", .setup = make_fast_one, .finish = wrote_twice,
                   .bound = 3, .thread = { read_it, write_it, write_it } },
