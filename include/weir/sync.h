@@ -91,12 +91,16 @@ typedef uint16_t WEIR_MAY_ALIAS weir_mutex_half_;
 
 WEIR_API void weir_mutex_unlocked_(weir_mutex *m);
 
+/* Not 0 with WEIR_DEBUG=lockcheck: then each call goes to the library. */
+WEIR_API extern uint32_t weir__lock_watch;
+
 static inline void weir_mutex_lock_(weir_mutex *m)
 {
         weir_mutex_half_ free_ = 0;
         char             here_;
 
-        if (__builtin_expect(!__atomic_load_n((weir_mutex_half_ *)m, __ATOMIC_RELAXED) &&
+        if (__builtin_expect(!__atomic_load_n(&weir__lock_watch, __ATOMIC_RELAXED) &&
+                             !__atomic_load_n((weir_mutex_half_ *)m, __ATOMIC_RELAXED) &&
                              __atomic_compare_exchange_n((weir_mutex_half_ *)m, &free_, 1, 0,
                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 1))
                 __atomic_store_n((weir_mutex_half_ *)m + 3,
@@ -109,7 +113,8 @@ static inline void weir_mutex_unlock_(weir_mutex *m)
 {
         weir_mutex_half_ *half = (weir_mutex_half_ *)m;
 
-        if (__builtin_expect(__atomic_load_n(half, __ATOMIC_RELAXED) == 1 &&
+        if (__builtin_expect(!__atomic_load_n(&weir__lock_watch, __ATOMIC_RELAXED) &&
+                             __atomic_load_n(half, __ATOMIC_RELAXED) == 1 &&
                              !__atomic_load_n(half + 1, __ATOMIC_RELAXED), 1)) {
                 __atomic_store_n(half, (weir_mutex_half_)0, __ATOMIC_RELEASE);
                 __atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -141,7 +141,21 @@ struct object_told {
         bool     locked;                /* a mutex: somebody owns it, ... */
         uint16_t owner;                 /* ... with bits 16 to 31 of an address on its stack */
         int32_t  count;                 /* a wait group: what is not done yet */
+        bool   (*reads)(const void *on, const struct g *g);     /* an rwmutex: whether g reads it */
 };
+
+/* ---- dump.c: a stack, for reports ---- */
+
+enum { STACK_SHOWN = 12 };
+
+struct stack_shown {
+        const void *pc[STACK_SHOWN];
+        uint32_t    n;
+};
+
+/* Where the caller stands. */
+void weir__sched_stack(struct stack_shown *ret);
+void weir__sched_stack_print(struct out *o, const struct stack_shown *s);
 
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 
@@ -164,6 +178,9 @@ struct sched_hooks {
 
         /* time: gives a new processor its heap. Called once per processor, at start. */
         void (*timers_init)(struct p *p);
+
+        /* sync: a goroutine parks, with WEIR_DEBUG=lockcheck. On its stack; must not park. */
+        void (*parks)(struct g *g);
 
         /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the
          * monitor when all goroutines are asleep. False: it is another object. */

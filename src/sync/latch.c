@@ -14,14 +14,14 @@
 struct latch {
         uint64_t    count;              /* atomic; lock: own. First: WEIR_LATCH sets it */
         uint32_t    lock;
-        uint32_t    unused;
+        uint32_t    place;              /* for check_place */
         struct line line;               /* lock: own */
 };
 
 struct barrier {
         uint64_t    n;                  /* const. First: WEIR_BARRIER sets it */
         uint32_t    lock;
-        uint32_t    unused;
+        uint32_t    place;              /* for check_place */
         uint64_t    here;               /* lock: own */
         uint64_t    generation;         /* atomic; lock: own */
         struct line line;               /* lock: own */
@@ -59,6 +59,7 @@ void weir_latch_down(weir_latch *pub, uint64_t n)
         uint64_t        count;
 
         weir__sched_need_g("weir_latch_down");
+        check_place(l, &l->place, "latch");
         word_take(&l->lock);
         count = l->count;
         if (likely(n <= count))
@@ -128,6 +129,7 @@ static int arrive(struct barrier *b, struct g *g, int64_t deadline)
         struct waiting  w = { .g = g };
         struct waiting *all;
 
+        check_place(b, &b->place, "barrier");
         word_take(&b->lock);
         if (unlikely(!b->n)) {
                 word_drop(&b->lock);

@@ -420,14 +420,23 @@ static slowpath bool read_slow(struct rwmutex *m, struct g *g, int64_t deadline)
         return true;
 }
 
+static bool is_untouched(const struct rwmutex *m)
+{
+        return !load_relaxed(&m->state) && !load_relaxed(&m->extra) && !m->writers.state_[0];
+}
+
 static slowpath void rlock_slow(struct rwmutex *m)
 {
         struct g *g = weir__sched_need_g("weir_rwmutex_rlock");
 
         check_recursion(m, g);
+        if (watching())
+                weir__watch_locks(m, "rwmutex", is_untouched(m));
         if (!try_read_slow(m, g))
                 read_slow(m, g, NO_DEADLINE);
         note_reader(m, g);
+        if (watching())
+                weir__watch_locked(m, "rwmutex");
         keep_frame();
 }
 
@@ -436,7 +445,7 @@ static inline struct m *usual(void)
 {
         struct m *t = self();
 
-        return WEIR_CHECK < 1 && likely(t && t->p && t->g != &t->g0) ? t : NULL;
+        return WEIR_CHECK < 1 && !watching() && likely(t && t->p && t->g != &t->g0) ? t : NULL;
 }
 
 void weir_rwmutex_rlock(weir_rwmutex *pub)
@@ -455,6 +464,8 @@ bool weir_rwmutex_try_rlock(weir_rwmutex *pub)
         if (!try_read_fast(m, self()) && !try_read_slow(m, g))
                 return false;
         note_reader(m, g);
+        if (watching())
+                weir__watch_locked(m, "rwmutex");
         return true;
 }
 
@@ -463,9 +474,13 @@ int weir_rwmutex_rlock_until(weir_rwmutex *pub, weir_time deadline)
         struct rwmutex *m = open_rwmutex(pub);
         struct g       *g = weir__sched_need_g("weir_rwmutex_rlock_until");
 
+        if (watching())
+                weir__watch_locks(m, "rwmutex", is_untouched(m));
         if (!try_read_fast(m, self()) && !try_read_slow(m, g) && !read_slow(m, g, deadline))
                 return WEIR_ETIMEOUT;
         note_reader(m, g);
+        if (watching())
+                weir__watch_locked(m, "rwmutex");
         keep_frame();
         return 0;
 }
@@ -476,6 +491,8 @@ static slowpath void runlock_slow(struct rwmutex *m)
         uint64_t *r = record_of(m, g), was;
 
         forget_reader(m, g);
+        if (watching())
+                weir__watch_unlocks(m, "rwmutex");
         if (r) {
                 was = load_relaxed(r);
                 store_relaxed(r, (uint64_t)0);
