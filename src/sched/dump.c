@@ -703,7 +703,8 @@ static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_
                 size_t      offset;
 
                 if (ret->n || !from_public ||
-                    (weir__os_symbol_find(pc, name, sizeof name, &offset) && public_call(name)))
+                    (weir__os_symbol_find(pc, name, sizeof name, &offset) && public_call(name) &&
+                     strcmp(name, "weir_root_") != 0))
                         ret->pc[ret->n++] = pc;
         } while (ret->n < STACK_SHOWN && weir__arch_walk_next(&w));
 }

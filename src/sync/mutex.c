@@ -422,8 +422,7 @@ void weir_mutex_lock(weir_mutex *pub)
                 keep_frame();
         }
         note_owner(m);
-        if (watching())
-                weir__watch_locked(m, "mutex");
+        watch_locked(m, "mutex");
 }
 
 bool weir_mutex_try_lock(weir_mutex *pub)
@@ -438,8 +437,7 @@ bool weir_mutex_try_lock(weir_mutex *pub)
                         return false;
         }
         note_owner(m);
-        if (watching())
-                weir__watch_locked(m, "mutex");
+        watch_locked(m, "mutex");
         return true;
 }
 
@@ -455,8 +453,7 @@ int weir_mutex_lock_until(weir_mutex *pub, weir_time deadline)
                 if (!lock_slow(m, g, deadline))
                         return WEIR_ETIMEOUT;
                 note_owner(m);
-                if (watching())
-                        weir__watch_locked(m, "mutex");
+                watch_locked(m, "mutex");
                 keep_frame();
         }
         return 0;

@@ -435,8 +435,7 @@ static slowpath void rlock_slow(struct rwmutex *m)
         if (!try_read_slow(m, g))
                 read_slow(m, g, NO_DEADLINE);
         note_reader(m, g);
-        if (watching())
-                weir__watch_locked(m, "rwmutex");
+        watch_locked(m, "rwmutex");
         keep_frame();
 }
 
@@ -464,8 +463,7 @@ bool weir_rwmutex_try_rlock(weir_rwmutex *pub)
         if (!try_read_fast(m, self()) && !try_read_slow(m, g))
                 return false;
         note_reader(m, g);
-        if (watching())
-                weir__watch_locked(m, "rwmutex");
+        watch_locked(m, "rwmutex");
         return true;
 }
 
@@ -479,8 +477,7 @@ int weir_rwmutex_rlock_until(weir_rwmutex *pub, weir_time deadline)
         if (!try_read_fast(m, self()) && !try_read_slow(m, g) && !read_slow(m, g, deadline))
                 return WEIR_ETIMEOUT;
         note_reader(m, g);
-        if (watching())
-                weir__watch_locked(m, "rwmutex");
+        watch_locked(m, "rwmutex");
         keep_frame();
         return 0;
 }

@@ -35,6 +35,14 @@ void weir__watch_uses(const void *object, const char *what, bool untouched);
 void weir__watch_locked(const void *lock, const char *what);
 void weir__watch_unlocks(const void *lock, const char *what);
 
+static inline void watch_locked(const void *lock, const char *what)
+{
+        if (watching()) {
+                weir__watch_locked(lock, what);
+                keep_frame();
+        }
+}
+
 /* Panics when the object is a copy of one in use; *note is its, 0 at first. */
 void weir__watch_place(const void *object, uint32_t *note, const char *what);
 
