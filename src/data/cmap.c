@@ -29,8 +29,8 @@
  *         its growth would stop all writers, and is longer. */
 #include "data/data.h"
 #include "data/map.h"
+#include "sync/sync.h"
 #include <weir/cmap.h>
-#include <weir/sync.h>
 
 enum { PARTS_MIN = 4, PARTS_MAX = 64, SLOTS_LEAST = 8, ENTRY_MAX = 1 << 20 };
 
