@@ -11,6 +11,7 @@
 #   make test-real                         real programs on libweir-malloc.so
 #   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
 #   make soak-gc [MINUTES=5]               graphs that goroutines change while they are collected
+#   make litmus [RULE=name]               the rules of docs/memory-model.md, 10^8 times each
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make debug                             build-debug/: -O0 and every internal check
 #   make clean                             removes all build directories
@@ -23,6 +24,8 @@ SAN     =
 TEST    =
 BENCH   =
 MINUTES = 5
+LITMUS  = 100000000
+RULE    =
 SOAK    =
 JOBS    =
 
@@ -96,6 +99,14 @@ soak-gc: all
 			build/bin/stress-gc || exit; \
 	done
 
+# Each rule of docs/memory-model.md so often; some minutes. RULE=mutex: that one.
+litmus: all
+	@tools/deps test
+	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
+	@cmake --build build --target litmus model-rules $(jobs)
+	@build/bin/model-rules
+	@WEIR_LITMUS=$(LITMUS) build/bin/litmus $(RULE)
+
 install: all
 	@DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
@@ -103,4 +114,4 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test test-old-kernel test-real demo bench soak soak-gc install clean
+.PHONY: all debug test litmus test-old-kernel test-real demo bench soak soak-gc install clean

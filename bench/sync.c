@@ -7,8 +7,18 @@
  * once_done          a once that is done.
  * sema_uncontended   acquire and release a unit that is there.
  * cond_ping_pong     two goroutines wake each other by two conds of one mutex; one op is both.
+ * pool_get_put       takes an object from a pool and puts it back.
+ * pool_8way          8 goroutines do that, and keep four objects each.
+ * box_load           loads from an atomic box (Go: atomic.Value with a type assertion).
+ * cmap_read          8 goroutines read 1000 keys of a concurrent map (Go: sync.Map, keys boxed
+ *                    beforehand).
+ * cmap_read_large    the same of 1 000 000 keys.
+ * cmap_mixed         the same of 1000, and each tenth operation puts.
+ * cmap_put           8 goroutines put values of 1000 keys that are there.
  *
- * Fair: the twins use sync, context and, where Go's library has none (semaphore), a channel. */
+ * Fair: the twins use sync, context and, where Go's library has none (semaphore), a channel. Go's
+ * sync.Map holds interfaces: a value that is no pointer is allocated by each Store. Here it is a
+ * word in place, as in a map of Go's. */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -216,4 +226,137 @@ BENCH(cond_ping_pong)
         weir_mutex_unlock(&t->m);
         weir_wg_wait(&wg);
         free(t);
+}
+
+struct buffer {
+        uint64_t used;
+        char     bytes[504];
+};
+
+static void *make_buffer(void *arg)
+{
+        (void)arg;
+        return bench_alloc(1, sizeof(struct buffer));
+}
+
+static void free_buffer(void *obj, void *arg)
+{
+        (void)arg;
+        free(obj);
+}
+
+static weir_pool buffers = { .make = make_buffer, .destroy = free_buffer };
+
+BENCH(pool_get_put)
+{
+        for (int64_t i = 0; i < b->n; i++) {
+                struct buffer *x = weir_pool_get(&buffers);
+
+                x->used++;
+                weir_pool_put(&buffers, x);
+        }
+}
+
+weir_task(use_pool, my, { weir_wg *wg; int64_t n; })
+{
+        struct buffer *x[4];
+
+        for (int64_t i = 0; i < my->n; i += 4) {
+                for (int k = 0; k < 4; k++) {
+                        x[k] = weir_pool_get(&buffers);
+                        x[k]->used++;
+                }
+                for (int k = 0; k < 4; k++)
+                        weir_pool_put(&buffers, x[k]);
+        }
+        weir_wg_done(my->wg);
+}
+
+BENCH(pool_8way)
+{
+        weir_wg wg = { 0 };
+
+        weir_wg_add(&wg, 8);
+        for (int i = 0; i < 8; i++)
+                weir_go(use_pool, .wg = &wg, .n = bench_share(b->n, i, 8));
+        weir_wg_wait(&wg);
+}
+
+typedef struct config {
+        int64_t limit;
+} config;
+WEIR_TYPE_PLAIN(config);
+
+static weir_box box;
+
+BENCH(box_load)
+{
+        int64_t sum = 0;
+
+        weir_box_store(&box, config, weir_new(config));
+        for (int64_t i = 0; i < b->n; i++)
+                sum += weir_box_load(&box, config)->limit;
+        if (sum)
+                abort();
+}
+
+static weir_cmap *cmap_of(uint64_t keys)
+{
+        weir_cmap *m = weir_cmap_make(uint64_t, uint64_t, 0);
+
+        for (uint64_t k = 0; k < keys; k++)
+                weir_cmap_put(m, &k, &k);
+        return m;
+}
+
+weir_task(use_cmap, my, { weir_wg *wg; weir_cmap *m; uint64_t keys; int64_t n; int put_every; })
+{
+        uint64_t k = (uint64_t)my->n, v, mask = my->keys;
+        int      left = my->put_every;
+
+        for (int64_t i = 0, n = my->n; i < n; i++) {
+                k = (k * 1103515245 + 12345) & 0x7fffffff;
+                v = (k >> 8) % mask;
+                if (my->put_every && !--left) {
+                        left = my->put_every;
+                        weir_cmap_put(my->m, &v, &v);
+                } else if (!weir_cmap_get(my->m, &v, &v)) {
+                        abort();
+                }
+        }
+        weir_wg_done(my->wg);
+}
+
+static void cmap(struct bench *b, uint64_t keys, int put_every)
+{
+        weir_cmap *m = cmap_of(keys);
+        weir_wg    wg = { 0 };
+
+        bench_timer_reset(b);
+        weir_wg_add(&wg, 8);
+        for (int i = 0; i < 8; i++)
+                weir_go(use_cmap, .wg = &wg, .m = m, .keys = keys, .n = bench_share(b->n, i, 8),
+                        .put_every = put_every);
+        weir_wg_wait(&wg);
+        bench_timer_stop(b);
+}
+
+BENCH(cmap_read)
+{
+        cmap(b, 1000, 0);
+}
+
+BENCH(cmap_read_large)
+{
+        cmap(b, 1000000, 0);
+}
+
+BENCH(cmap_mixed)
+{
+        cmap(b, 1000, 10);
+}
+
+BENCH(cmap_put)
+{
+        cmap(b, 1000, 1);
 }

@@ -16,8 +16,12 @@
 #include <weir/mem.h>
 #include <weir/gc.h>
 #include <weir/bytes.h>
+#include <weir/pool.h>
+#include <weir/box.h>
 #include <weir/slice.h>
 #include <weir/map.h>
+#include <weir/cmap.h>
+#include <weir/limiter.h>
 #include <weir/net.h>
 #include <weir/metric.h>
 #include <weir/trace.h>

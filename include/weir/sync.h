@@ -1,4 +1,4 @@
-/* weir/sync.h: mutex, rwmutex, cond, semaphore, wait group, once.
+/* weir/sync.h: mutex, rwmutex, cond, semaphore, wait group, latch, barrier, once.
  *
  * All are plain structs that work when zero: static ones need no initialisation, and there is
  * nothing to destroy. They park goroutines and never block a thread. A copy of one in use is
@@ -45,6 +45,8 @@ typedef struct weir_rwmutex { uint64_t state_[6]; } weir_rwmutex;
 typedef struct weir_cond    { uint64_t state_[3]; } weir_cond;
 typedef struct weir_sema    { uint64_t state_[4]; } weir_sema;
 typedef struct weir_wg      { uint64_t state_[2]; } weir_wg;
+typedef struct weir_latch   { uint64_t state_[3]; } weir_latch;
+typedef struct weir_barrier { uint64_t state_[5]; } weir_barrier;
 typedef struct weir_once    { uint64_t state_[2]; } weir_once;
 typedef struct weir_once_value { weir_once once_; void *value_; uint64_t known_; } weir_once_value;
 
@@ -89,12 +91,16 @@ typedef uint16_t WEIR_MAY_ALIAS weir_mutex_half_;
 
 WEIR_API void weir_mutex_unlocked_(weir_mutex *m);
 
+/* Not 0 with WEIR_DEBUG=lockcheck: then each call goes to the library. */
+WEIR_API extern uint32_t weir__lock_watch;
+
 static inline void weir_mutex_lock_(weir_mutex *m)
 {
         weir_mutex_half_ free_ = 0;
         char             here_;
 
-        if (__builtin_expect(!__atomic_load_n((weir_mutex_half_ *)m, __ATOMIC_RELAXED) &&
+        if (__builtin_expect(!__atomic_load_n(&weir__lock_watch, __ATOMIC_RELAXED) &&
+                             !__atomic_load_n((weir_mutex_half_ *)m, __ATOMIC_RELAXED) &&
                              __atomic_compare_exchange_n((weir_mutex_half_ *)m, &free_, 1, 0,
                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 1))
                 __atomic_store_n((weir_mutex_half_ *)m + 3,
@@ -107,7 +113,8 @@ static inline void weir_mutex_unlock_(weir_mutex *m)
 {
         weir_mutex_half_ *half = (weir_mutex_half_ *)m;
 
-        if (__builtin_expect(__atomic_load_n(half, __ATOMIC_RELAXED) == 1 &&
+        if (__builtin_expect(!__atomic_load_n(&weir__lock_watch, __ATOMIC_RELAXED) &&
+                             __atomic_load_n(half, __ATOMIC_RELAXED) == 1 &&
                              !__atomic_load_n(half + 1, __ATOMIC_RELAXED), 1)) {
                 __atomic_store_n(half, (weir_mutex_half_)0, __ATOMIC_RELEASE);
                 __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -282,6 +289,56 @@ WEIR_API void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *ar
 
 #endif
 
+/* ---- latch: a count that opens a door for good ---- */
+
+/* One that opens after n: weir_latch started = WEIR_LATCH(3). A zero one is open. */
+#define WEIR_LATCH(n) { { (n) } }
+
+/* Takes n from the count; who brings it to 0 lets all go on that wait. What was done before is seen
+ * by them.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: the count is less than n; it stays. */
+WEIR_API void weir_latch_down(weir_latch *l, uint64_t n);
+
+/* Waits until the count is 0; at once if it is.
+ *
+ * Parks: until then.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API void weir_latch_wait(weir_latch *l);
+
+/* The same, but waits no longer than until the moment `deadline`.
+ *
+ * Parks: until the count is 0 or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.
+ * Panics: never. */
+WEIR_API int weir_latch_wait_until(weir_latch *l, weir_time deadline);
+
+/* What the count is now.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API uint64_t weir_latch_count(const weir_latch *l);
+
+/* ---- barrier: n goroutines wait for one another, again and again ---- */
+
+/* One for n goroutines: weir_barrier turn = WEIR_BARRIER(4). */
+#define WEIR_BARRIER(n) { { (n) } }
+
+/* Waits until n goroutines have called this, and then lets these n go on; the next call begins the
+ * next round. True for one of them, the last that came. What each did before is seen by all.
+ *
+ * Parks: until n are there.  From: goroutine.  Fails: never.  Panics: the barrier is zero. */
+WEIR_API bool weir_barrier_wait(weir_barrier *b);
+
+/* The same, but waits no longer than until the moment `deadline`; who fails does not count as having
+ * come. 1 for the last that came, 0 for the others.
+ *
+ * Parks: until n are there, or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.
+ * Panics: the barrier is zero. */
+WEIR_API int weir_barrier_wait_until(weir_barrier *b, weir_time deadline);
+
+/* How many rounds are over.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API uint64_t weir_barrier_generation(const weir_barrier *b);
+
 /* ---- once ---- */
 
 /* Calls fn(arg) if nobody did so with this o before, and returns when that first call is over.
@@ -291,6 +348,16 @@ WEIR_API void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *ar
  * Parks: while another goroutine runs fn, or if fn does.  From: goroutine.  Fails: never.
  * Panics: fn is NULL. */
 WEIR_API void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg);
+
+/* A once that is done costs a load and no call: its first word is 2 then. That is part of the
+ * binary interface, and the function does the same. */
+static inline void weir_once_do_(weir_once *o, void (*fn)(void *arg), void *arg)
+{
+        if (__builtin_expect(__atomic_load_n(&o->state_[0], __ATOMIC_ACQUIRE) != 2, 0))
+                weir_once_do(o, fn, arg);
+}
+
+#define weir_once_do(o, fn, arg) weir_once_do_((o), (fn), (arg))
 
 /* Returns what fn(arg) returned when it was called by the first caller with this o; fn is called
  * once.

@@ -94,7 +94,8 @@ static uint32_t      nmarkers;          /* atomic; busy: of them in this cycle, 
 static uint32_t      mark_turn;         /* atomic, futex: raised when the helpers are to mark */
 static uint32_t      marking;           /* atomic, futex: helpers that have not finished */
 
-uint32_t weir__gc_wanted;
+uint32_t        weir__gc_wanted;
+struct gc_hooks weir__gc_hooks;
 
 /* ---- when ---- */
 
@@ -374,12 +375,20 @@ static void told(const struct story *t)
         sweep_all();
         if (t->finals)
                 weir__final_run();
+        if (weir__gc_hooks.ended)
+                weir__gc_hooks.ended();
 }
 
 static void paused(int64_t ns)
 {
         weir__mem_gc_paused(ns);
         weir__count(gc_stopped, ns);
+}
+
+static void begun(void)
+{
+        if (weir__gc_hooks.begin)
+                weir__gc_hooks.begin();
 }
 
 /* busy is the caller's. */
@@ -391,6 +400,7 @@ static void collect_stopped(const char *why)
         t.begin = weir__os_now();
         weir__roots_find(weir__world_stop);
         t.last_ns = weir__world_stats.stop_ns;
+        begun();
         prepare(weir__sched_procs());
         weir__roots_mark(&markers[0]);
         finish(&t);
@@ -463,6 +473,7 @@ static void collect_beside(const char *why)
         prepare(MAX(weir__sched_procs() / 4, 1u));
         weir__roots_find(stop);
         t.first_ns = weir__world_stats.stop_ns;
+        begun();
         weir__mem_mark_begin();
         weir__scan_begin();
         store_relaxed(&weir__gc_barrier, (uint32_t)BARRIER_MARK);

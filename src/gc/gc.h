@@ -57,6 +57,16 @@ size_t weir__watch_end(struct marker *m);
 
 /* ---- cycle.c ---- */
 
+struct gc_hooks {
+        /* A cycle begins: drops what is kept for reuse alone. Called with the world stopped, before
+         * anything is marked; must neither allocate nor take a lock. */
+        void (*begin)(void);
+
+        /* The cycle is over. Called by the thread that ran it, the world running; must not park. */
+        void (*ended)(void);
+};
+extern struct gc_hooks weir__gc_hooks;  /* filled by sync, for pools */
+
 /* 1 once enough was allocated for a cycle. */
 extern uint32_t weir__gc_wanted;        /* atomic */
 

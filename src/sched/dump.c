@@ -725,6 +725,54 @@ static bool dump_grouped(struct dump *d)
         return true;
 }
 
+/* ---- a stack, for reports of mistakes ---- */
+
+static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_public)
+{
+        struct walk w;
+
+        ret->n = 0;
+        weir__arch_walk_start(&w, r, false);
+        do {
+                const void *pc = weir__arch_walk_pc(&w);
+                char        name[128];
+                size_t      offset;
+
+                if (ret->n || !from_public ||
+                    (weir__os_symbol_find(pc, name, sizeof name, &offset) && public_call(name) &&
+                     strcmp(name, "weir_root_") != 0))
+                        ret->pc[ret->n++] = pc;
+        } while (ret->n < STACK_SHOWN && weir__arch_walk_next(&w));
+}
+
+/* From the public call on, if there are names. */
+noinline void weir__sched_stack(struct stack_shown *ret)
+{
+        struct regs r;
+
+        weir__arch_capture(&r);
+        take_stack(ret, &r, true);
+        if (!ret->n)
+                take_stack(ret, &r, false);
+}
+
+void weir__sched_stack_print(struct out *o, const struct stack_shown *s)
+{
+        for (uint32_t i = 0; i < s->n; i++) {
+                char   name[128];
+                size_t offset;
+
+                if (!weir__os_symbol_find(s->pc[i], name, sizeof name, &offset)) {
+                        weir__out_print(o, "                %p\n", s->pc[i]);
+                        continue;
+                }
+                if (internal(name))
+                        continue;
+                weir__dump_clean_name(name);
+                weir__out_print(o, "                %s+0x%zx\n", name, offset);
+        }
+}
+
 /* ---- who waits for whom ---- */
 
 struct wait {
@@ -815,6 +863,41 @@ static bool take_owner(void *head, void *arg)
         return true;
 }
 
+/* Goroutines that have an rwmutex locked to read. */
+struct readers {
+        const void *on;
+        bool      (*reads)(const void *on, const struct g *g);
+        uint64_t    id[IDS_SHOWN];
+        uint32_t    count;
+};
+
+static bool take_reader(void *head, void *arg)
+{
+        struct readers *r = arg;
+        const struct g *g = head;
+
+        if (load_relaxed(&g->id) && r->reads(r->on, g)) {
+                if (r->count < IDS_SHOWN)
+                        r->id[r->count] = load_relaxed(&g->id);
+                r->count++;
+        }
+        return true;
+}
+
+static void print_readers(struct out *o, struct wait *w, const struct object_told *is)
+{
+        struct readers r = { .on = w->on, .reads = is->reads };
+
+        weir__sched_each(take_reader, &r);
+        for (uint32_t i = 0; i < MIN(r.count, (uint32_t)IDS_SHOWN); i++)
+                weir__out_print(o, "%s %llu", i ? "" : "; locked to read by",
+                                (unsigned long long)r.id[i]);
+        if (r.count > IDS_SHOWN)
+                weir__out_print(o, " and %u more", r.count - IDS_SHOWN);
+        if (r.count)
+                w->holder = r.id[0];
+}
+
 /* Who has what the goroutines of this object wait for. (It may have been an earlier goroutine on that
  * stack, which ended without an unlock.) */
 static void print_holder(struct out *o, struct waits *w, uint32_t from, uint32_t to)
@@ -827,6 +910,8 @@ static void print_holder(struct out *o, struct waits *w, uint32_t from, uint32_t
                 return;
         if (w->wait[from].why == WHY_WG)
                 weir__out_print(o, "; %d not done", is.count);
+        if (is.reads)
+                print_readers(o, &w->wait[from], &is);
         if (!is.locked)
                 return;
         by.bits = is.owner;
@@ -885,6 +970,9 @@ static uint32_t print_object(struct out *o, struct waits *w, uint32_t at)
         weir__out_print(o, "        %p:", on);
         for (; at < w->count && w->wait[at].on == on; at++) {
                 if (w->wait[at].why != last_why) {
+                        if (last_why != WHY_COUNT)
+                                print_holder(o, w, first, at);
+                        first = at;
                         weir__out_print(o, "%s %s by", last_why == WHY_COUNT ? "" : ";",
                                         state_name(G_PARKED, w->wait[at].why));
                         last_why = w->wait[at].why;

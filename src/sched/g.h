@@ -45,6 +45,8 @@ enum why {
         WHY(COND, "cond") \
         WHY(SEMA, "semaphore") \
         WHY(WG, "wait group") \
+        WHY(LATCH, "latch") \
+        WHY(BARRIER, "barrier") \
         WHY(ONCE, "once") \
         WHY(CTX, "context") \
         WHY(GROUP, "group") \
@@ -111,6 +113,7 @@ struct g {
         uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
         uint32_t        parked_on;      /* only itself, then who dequeued it: m->id + 1 of its thread
                                          * at the last park, with WEIR_DEBUG=migrate */
+        uint64_t        reading[2];     /* atomic, only itself: rwmutexes it reads, see sync/rwmutex.c */
         uint32_t        refused;        /* who dequeued it: how often that thread let it pass */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */

@@ -106,6 +106,10 @@ void weir__sched_spawn(const void *site, void (*fn)(void *), const void *args, s
                        size_t stack_size, const char *name, void (*after)(void *),
                        void *after_arg);
 
+/* Calls fn for each goroutine there ever was, until it answers false; attached threads count as one
+ * each. With the world stopped, or for what may be out of date. */
+void weir__sched_each(bool (*fn)(void *g, void *arg), void *arg);
+
 /* Panics if arguments of size bytes do not fit on a stack of the default size. */
 void weir__sched_check_args(size_t size);
 
@@ -162,7 +166,21 @@ struct object_told {
         bool     locked;                /* a mutex: somebody owns it, ... */
         uint16_t owner;                 /* ... with bits 16 to 31 of an address on its stack */
         int32_t  count;                 /* a wait group: what is not done yet */
+        bool   (*reads)(const void *on, const struct g *g);     /* an rwmutex: whether g reads it */
 };
+
+/* ---- dump.c: a stack, for reports ---- */
+
+enum { STACK_SHOWN = 12 };
+
+struct stack_shown {
+        const void *pc[STACK_SHOWN];
+        uint32_t    n;
+};
+
+/* Where the caller stands. */
+void weir__sched_stack(struct stack_shown *ret);
+void weir__sched_stack_print(struct out *o, const struct stack_shown *s);
 
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 
@@ -185,6 +203,9 @@ struct sched_hooks {
 
         /* time: gives a new processor its heap. Called once per processor, at start. */
         void (*timers_init)(struct p *p);
+
+        /* sync: a goroutine parks, with WEIR_DEBUG=lockcheck. On its stack; must not park. */
+        void (*parks)(struct g *g);
 
         /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the
          * monitor when all goroutines are asleep. False: it is another object. */

@@ -10,7 +10,7 @@
 
 struct cond {
         uint32_t      lock;             /* of the rest */
-        uint32_t      unused;
+        uint32_t      place;            /* for check_place */
         struct entry *first, *last;     /* atomic; lock: own */
 };
 
@@ -79,6 +79,7 @@ static void park(struct cond *c, struct entry *e, int64_t deadline)
 
 static void wait(struct cond *c, weir_mutex *held, struct entry *e, int64_t deadline)
 {
+        check_place(c, &c->place, "cond");
         word_take(&c->lock);
         e->cond = c;
         e->in_line = true;

@@ -111,6 +111,8 @@ struct alarm {
 
 static bool can_fence;                  /* atomic: the system has not refused one */
 
+uint32_t weir__lock_watch;              /* const after start */
+
 static inline struct mutex *open_mutex(weir_mutex *m)
 {
         return (struct mutex *)(void *)m;
@@ -124,6 +126,11 @@ static inline void note_owner(struct mutex *m)
 }
 
 /* ---- the list ---- */
+
+static bool is_untouched(const struct mutex *m)
+{
+        return !load_relaxed(&m->word) && !load_relaxed(&m->owner);
+}
 
 static void list_take(struct mutex *m)
 {
@@ -405,13 +412,17 @@ static slowpath bool lock_slow(struct mutex *m, struct g *g, int64_t deadline)
 void weir_mutex_lock(weir_mutex *pub)
 {
         struct mutex *m = open_mutex(pub);
-        uint32_t      old = load_relaxed(&m->word);
+        uint32_t      old;
 
+        if (watching())
+                weir__watch_locks(m, "mutex", is_untouched(m));
+        old = load_relaxed(&m->word);
         if ((old & (LOCKED | STARVING)) || !cas_acquire(&m->word, &old, taken(old))) {
                 lock_slow(m, weir__sched_need_g("weir_mutex_lock"), INT64_MAX);
                 keep_frame();
         }
         note_owner(m);
+        watch_locked(m, "mutex");
 }
 
 bool weir_mutex_try_lock(weir_mutex *pub)
@@ -426,6 +437,7 @@ bool weir_mutex_try_lock(weir_mutex *pub)
                         return false;
         }
         note_owner(m);
+        watch_locked(m, "mutex");
         return true;
 }
 
@@ -433,12 +445,15 @@ int weir_mutex_lock_until(weir_mutex *pub, weir_time deadline)
 {
         struct mutex *m = open_mutex(pub);
 
+        if (watching())
+                weir__watch_locks(m, "mutex", is_untouched(m));
         if (!weir_mutex_try_lock(pub)) {
                 struct g *g = weir__sched_need_g("weir_mutex_lock_until");
 
                 if (!lock_slow(m, g, deadline))
                         return WEIR_ETIMEOUT;
                 note_owner(m);
+                watch_locked(m, "mutex");
                 keep_frame();
         }
         return 0;
@@ -476,6 +491,8 @@ void weir_mutex_unlock(weir_mutex *pub)
 {
         struct mutex *m = open_mutex(pub);
 
+        if (watching())
+                weir__watch_unlocks(m, "mutex");
         if (unlikely(load_relaxed(&m->half[0]) != LOCKED || load_relaxed(&m->half[1]))) {
                 unlock_slow(m, load_relaxed(&m->word));
                 keep_frame();
@@ -495,7 +512,11 @@ static bool tell(const void *on, enum why why, struct object_told *ret)
 
         if (why == WHY_WG)
                 return weir__wg_tell(on, ret);
-        if (why != WHY_MUTEX)
+        if (why == WHY_WLOCK) {
+                ret->reads = weir__rwmutex_reads;
+                return true;
+        }
+        if (why != WHY_MUTEX && why != WHY_RLOCK)       /* an rwmutex begins with one of its writers' */
                 return false;
         ret->locked = load_relaxed(&m->word) & LOCKED;
         ret->owner = load_relaxed(&m->owner);

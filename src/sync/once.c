@@ -6,14 +6,17 @@
  *         that also takes the list; it never touches the word again, so the memory may go then.
  * Order   The exchange to done pairs with the acquire load of the fast path, and with the compare-
  *         exchange by which a waiter's record came into the word.
- * Cost    Done: a load.
+ * Cost    Done: a load, inlined in the caller by weir/sync.h.
  * Not     A cleanup handler to mark it done when the function panics: it would make every program
  *         link the compiler's unwinder. The panic, or weir_go_exit, is held up and goes on after.
  *         */
 #include "sync/sync.h"
 #include <weir/go.h>
 
-enum { NOT_YET, RUNNING, DONE };
+/* The header inlines the case that it is done around the function defined here. */
+#undef weir_once_do
+
+enum { NOT_YET, RUNNING, DONE };        /* weir/sync.h knows the last */
 
 struct record {
         uintptr_t next;                 /* the word as it was found */

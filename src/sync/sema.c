@@ -11,7 +11,7 @@
 struct sema {
         uint64_t    units;              /* lock: own. First: WEIR_SEMA sets it */
         uint32_t    lock;
-        uint32_t    unused;
+        uint32_t    place;              /* for check_place */
         struct line line;               /* lock: own */
 };
 
@@ -45,6 +45,7 @@ static bool acquire(struct sema *s, uint64_t n, struct g *g, int64_t deadline)
 {
         struct waiting w = { .g = g, .wants = n };
 
+        check_place(s, &s->place, "semaphore");
         word_take(&s->lock);
         if (likely(!s->line.last && s->units >= n)) {
                 s->units -= n;

@@ -93,9 +93,12 @@ static slowpath void wake_all(struct wg *wg)
 void weir_wg_add(weir_wg *pub, int delta)
 {
         struct wg *wg = open_wg(pub);
-        uint64_t   old = fetch_add_seq(&wg->word, (uint64_t)(int64_t)delta);
+        uint64_t   old;
         int32_t    now;
 
+        if (watching())
+                weir__watch_uses(wg, "wait group", !load_relaxed(&wg->word));
+        old = fetch_add_seq(&wg->word, (uint64_t)(int64_t)delta);
         if (unlikely(__builtin_add_overflow(counter(old), delta, &now) || now < 0)) {
                 fetch_sub_seq(&wg->word, (uint64_t)(int64_t)delta);
                 weir__panic("wait group %p: negative counter (%d, adding %d)", (void *)pub,
@@ -108,6 +111,7 @@ void weir_wg_add(weir_wg *pub, int delta)
 void weir_wg_done(weir_wg *wg)
 {
         weir_wg_add(wg, -1);
+        keep_frame();
 }
 
 void weir_wg_wait(weir_wg *pub)

@@ -2,6 +2,7 @@
  * poller that wait in the explorer, memory from the execution's heap. */
 #include "os.h"
 #include "base/debug.h"
+#include "gc/gc.h"
 #include "os/os.h"
 #include "sched/state.h"
 #include <errno.h>
@@ -403,4 +404,60 @@ void weir__scan_touch(struct g *g);
 void weir__scan_touch(struct g *g)
 {
         (void)g;
+}
+
+/* No scenario needs it: who unlocks for another goroutine. */
+void weir__world_stop(void)
+{
+        model_fail("the world is to be stopped");
+}
+
+void weir__world_start(void)
+{
+}
+
+void weir__sched_each(bool (*fn)(void *g, void *arg), void *arg)
+{
+        (void)fn;
+        (void)arg;
+}
+
+/* ---- memory: nothing is collected ---- */
+
+struct gc_hooks weir__gc_hooks;
+uint32_t        weir__gc_barrier;
+
+void weir__mem_shade(const void *p)
+{
+        (void)p;
+}
+
+void *weir__mem_alloc(enum mem_kind kind, size_t size)
+{
+        (void)kind;
+        return model_alloc(size);
+}
+
+size_t weir__mem_room(const void *p)
+{
+        (void)p;
+        return SIZE_MAX;
+}
+
+void weir_gc_move(void *dst, const void *src, size_t size)
+{
+        if (size)
+                memmove(dst, src, size);
+}
+
+bool weir__sched_spawn_outside(void (*fn)(void *), const char *name)
+{
+        (void)fn;
+        (void)name;
+        return false;
+}
+
+uint32_t weir__sched_procs(void)
+{
+        return 4;
 }

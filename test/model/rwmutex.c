@@ -18,6 +18,19 @@ static void make(void)
                 fake_p[i].id = (uint32_t)i & 3;
 }
 
+/* Whose writers have just been there. */
+static void make_slow(void)
+{
+        make();
+        m.state_[3] = UINT64_C(1000) << 32;        /* from when on FAST may be */
+}
+
+static void make_fast_one(void)
+{
+        make();
+        m.state_[2] = 4;
+}
+
 static void write_it(void)
 {
         weir_rwmutex_lock(&m);
@@ -31,6 +44,13 @@ static void read_it(void)
         weir_rwmutex_rlock(&m);
         must(a == b);
         weir_rwmutex_runlock(&m);
+}
+
+/* The first time a processor's places are used is another way. */
+static void read_again(void)
+{
+        read_it();
+        read_it();
 }
 
 /* Unlocks where another processor's place is. */
@@ -70,7 +90,7 @@ static void finish_and_write(void)
 static void is_free(unsigned writes)
 {
         must(a == b && (unsigned)(a + refused) == writes);
-        must(!(uint32_t)m.state_[2] && !m.state_[4] && !m.state_[5]);
+        must(!(m.state_[2] & 3) && !m.state_[4] && !m.state_[5]);
         must(!(uint32_t)m.state_[3]);
 }
 
@@ -90,28 +110,38 @@ int main(int argc, char **argv)
                 { .name = "rwmutex/reader and writer", .setup = make, .finish = wrote_once,
                   .bound = 4, .thread = { read_it, write_it },
                   .mutants = {
-                          { "weir_rwmutex_lock:fetch_or_seq(&m->state)", MUTATE_RELAX },
-                          { "try_read:load_seq(&m->state)", MUTATE_FORCE, 0 },
-                          { "weir_rwmutex_runlock:load_seq(&m->state)", MUTATE_FORCE, 0 },
-                          { "has_readers:load_seq(&places[i][at])", MUTATE_FORCE, 0 },
+                          { "has_readers:load_acquire(&places[i][k])", MUTATE_FORCE, 0 },
+                          { "has_readers:load_acquire(&places[i][k])", MUTATE_RELAX },
                           { "has_readers:load_seq(&procs)", MUTATE_FORCE, 0 },
+                          { "weir_rwmutex_runlock:load_acquire(&m->state)", MUTATE_FORCE, 0 },
+                          { "weir_rwmutex_runlock:store_release(p)", MUTATE_RELAX },
                           { "ask_writer:cas_seq(&m->state)", MUTATE_BLIND },
                           { "end_writing:cas_seq(&m->state)", MUTATE_BLIND } } },
-                { .name = "rwmutex/two readers", .setup = make, .finish = wrote_once, .bound = 3,
-                  .thread = { read_and_move, read_it, write_it },
+                { .name = "rwmutex/slow reader and writer", .setup = make_slow,
+                  .finish = wrote_once, .bound = 4, .thread = { read_again, write_it },
                   .mutants = {
-                          { "count_up:cas_seq(place)", MUTATE_RELAX },
-                          { "take_from:cas_seq(place)", MUTATE_RELAX },
+                          { "try_read_slow:exchange_seq(&places[id][at])", MUTATE_RELAX },
+                          { "try_read_slow:load_seq(&m->state)", MUTATE_FORCE, 0 },
+                          { "try_read_fast:exchange_seq(p)", MUTATE_RELAX },
+                          { "try_read_fast:load_acquire(&m->state)", MUTATE_FORCE, 0 },
+                          { "runlock_slow:exchange_seq(place_in(was, m))", MUTATE_RELAX },
+                          { "begin_writing:cas_seq(&m->state)", MUTATE_RELAX } } },
+                { .name = "rwmutex/fast readers", .setup = make_fast_one, .finish = wrote_once,
+                  .bound = 3, .thread = { read_and_move, read_it, write_it },
+                  .mutants = {
+                          { "may_fence:load_relaxed(&can_fence)", MUTATE_FORCE, 0 },
+                          { "try_read_fast:load_acquire(&m->state)", MUTATE_FORCE, 4 },
+                          
                           { "admit:fetch_add_seq(&m->extra)", MUTATE_SKIP } } },
+                { .name = "rwmutex/fast again", .setup = make_fast_one, .finish = wrote_twice,
+                  .bound = 3, .thread = { read_it, write_it, write_it } },
                 /* Who was let in from the line has no place. */
                 { .name = "rwmutex/let in", .setup = make_written, .finish = wrote_twice,
                   .bound = 4, .thread = { finish_and_write, read_it },
                   .mutants = {
                           { "has_readers:load_seq(&m->extra)", MUTATE_FORCE, 0 } } },
                 { .name = "rwmutex/two writers", .setup = make, .finish = wrote_twice, .bound = 3,
-                  .thread = { write_it, try_write, read_it },
-                  .mutants = {
-                          { "weir_rwmutex_try_lock:fetch_or_seq(&m->state)", MUTATE_RELAX } } },
+                  .thread = { write_it, try_write, read_it } },
         };
 
         return model_main(argc, argv, all, COUNT(all));

@@ -167,6 +167,98 @@ func condPingPong(b *harness.B) {
 	wg.Wait()
 }
 
+type buffer struct {
+	used  uint64
+	bytes [504]byte
+}
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func poolGetPut(b *harness.B) {
+	for i := 0; i < b.N; i++ {
+		x := buffers.Get().(*buffer)
+		x.used++
+		buffers.Put(x)
+	}
+}
+
+func pool8way(b *harness.B) {
+	var wg sync.WaitGroup
+
+	wg.Add(8)
+	for i := 0; i < 8; i++ {
+		go func(n int) {
+			var x [4]*buffer
+			for i := 0; i < n; i += 4 {
+				for k := range x {
+					x[k] = buffers.Get().(*buffer)
+					x[k].used++
+				}
+				for k := range x {
+					buffers.Put(x[k])
+				}
+			}
+			wg.Done()
+		}(harness.Share(b.N, i, 8))
+	}
+	wg.Wait()
+}
+
+type config struct {
+	limit int64
+}
+
+var box atomic.Value
+
+func boxLoad(b *harness.B) {
+	var sum int64
+
+	box.Store(new(config))
+	for i := 0; i < b.N; i++ {
+		sum += box.Load().(*config).limit
+	}
+	if sum != 0 {
+		panic("sum")
+	}
+}
+
+func cmap(b *harness.B, keys uint64, putEvery int) {
+	var m sync.Map
+	var wg sync.WaitGroup
+	boxed := make([]any, keys)
+
+	for k := range boxed {
+		boxed[k] = uint64(k)
+		m.Store(boxed[k], boxed[k])
+	}
+	b.ResetTimer()
+	wg.Add(8)
+	for i := 0; i < 8; i++ {
+		go func(n int) {
+			k, left := uint64(n), putEvery
+			for i := 0; i < n; i++ {
+				k = (k*1103515245 + 12345) & 0x7fffffff
+				v := (k >> 8) % keys
+				if putEvery != 0 {
+					left--
+					if left == 0 {
+						left = putEvery
+						m.Store(boxed[v], v)
+						continue
+					}
+				}
+				x, ok := m.Load(boxed[v])
+				if !ok || x.(uint64) != v {
+					panic("not there")
+				}
+			}
+			wg.Done()
+		}(harness.Share(b.N, i, 8))
+	}
+	wg.Wait()
+	b.StopTimer()
+}
+
 func main() {
 	harness.Main(
 		harness.Bench{Name: "rwmutex_read", Fn: func(b *harness.B) { rwmutex(b, 0) }},
@@ -179,5 +271,12 @@ func main() {
 		harness.Bench{Name: "once_done", Fn: onceDone},
 		harness.Bench{Name: "sema_uncontended", Fn: sema},
 		harness.Bench{Name: "cond_ping_pong", Fn: condPingPong},
+		harness.Bench{Name: "pool_get_put", Fn: poolGetPut},
+		harness.Bench{Name: "pool_8way", Fn: pool8way},
+		harness.Bench{Name: "box_load", Fn: boxLoad},
+		harness.Bench{Name: "cmap_read", Fn: func(b *harness.B) { cmap(b, 1000, 0) }},
+		harness.Bench{Name: "cmap_read_large", Fn: func(b *harness.B) { cmap(b, 1000000, 0) }},
+		harness.Bench{Name: "cmap_mixed", Fn: func(b *harness.B) { cmap(b, 1000, 10) }},
+		harness.Bench{Name: "cmap_put", Fn: func(b *harness.B) { cmap(b, 1000, 1) }},
 	)
 }
