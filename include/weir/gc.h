@@ -15,8 +15,8 @@
  * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
  * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
  *
- * What is not looked at: memory from mmap, unless weir_gc_root_add names it; memory of another
- * allocator. In a program that has malloc from elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what
+ * What is not looked at: memory from mmap, unless weir_gc_root_add names it; what weir_gc_exclude names
+ * and weir_malloc_plain gives; memory of another allocator. In a program that has malloc from elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what
  * malloc handed out is not looked at either, so there nothing is collected, and weir_gc_run does
  * nothing; WEIR_DEBUG=gcforeign=1 collects nevertheless.
  *
@@ -52,6 +52,7 @@
 #ifndef WEIR_GC_H
 #define WEIR_GC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <weir/base.h>
 
@@ -126,6 +127,52 @@ WEIR_API void weir_gc_run(void);
  * Panics: obj is not the start of a collected object. */
 WEIR_API void weir_gc_finalize(void *obj, void (*fn)(void *obj));
 
+/* A call that was asked for; see weir_gc_cleanup. */
+typedef struct weir_cleanup {
+        uint64_t id;
+} weir_cleanup;
+
+/* Has fn(arg) called once obj is gone, obj being the address that the allocation returned: for what
+ * goes with an object and is not memory. Any number for one object; in no order. arg is kept for fn;
+ * obj must not be reachable from it, or obj never dies. Unlike a finalizer it gets no chance to see
+ * obj again, and objects that reach each other are no obstacle. Of an object that has a finalizer too
+ * it is called once the object has died again after that.
+ *
+ * fn runs as that of weir_gc_finalize does. None is called when the program ends.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.
+ * Panics: obj is not the start of a collected object; arg points into obj; fn is NULL. */
+WEIR_API weir_cleanup weir_gc_cleanup(void *obj, void (*fn)(void *arg), void *arg);
+
+/* Takes a cleanup back. False: it was called, is about to be, or was taken back before.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API bool weir_cleanup_stop(weir_cleanup c);
+
+/* A pointer that does not keep what it points to; itself collected, to be kept by an ordinary one. */
+typedef struct weir_weak weir_weak;
+
+/* A weak pointer to obj, the address that the allocation returned. While obj lives each call for it
+ * gives the same one, so they may be compared. NULL for NULL.
+ *
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: obj is not the start of a collected object. */
+WEIR_API weir_weak *weir_weak_make(const void *obj);
+
+/* What w points to, kept from here on as by any pointer; NULL once a collection found that nothing
+ * else did. That comes before the object's finalizer is called, and stays so if that brings the
+ * object back. NULL for NULL.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API void *weir_weak_get(const weir_weak *w);
+
+/* Keeps the object that obj points to or into until weir_gc_unpin was called for it as often: for
+ * memory handed to where the collector does not look, a device or another process.
+ *
+ * Parks: no.  From: any thread.  Fails: never.
+ * Panics: obj is no address of a collected object; unpin: it is not pinned. */
+WEIR_API void weir_gc_pin(const void *obj);
+WEIR_API void weir_gc_unpin(const void *obj);
+
 /* Sets how much may be allocated before the next collection, in percent of what the last one found
  * in use; negative: none. Returns what it was.
  *
@@ -139,6 +186,26 @@ WEIR_API int weir_gc_percent(int percent);
  * -ENOENT (there is no such range).  Panics: never. */
 WEIR_API int weir_gc_root_add(const void *addr, size_t size);
 WEIR_API int weir_gc_root_remove(const void *addr, size_t size);
+
+/* Has the collector not look for pointers in [addr, addr + size): a large buffer among the globals, in
+ * memory that was named, in a block of malloc. Stacks and collected objects are looked at anyway. A
+ * range may be excluded more than once; each weir_gc_include takes one of the same addr and size
+ * away, from when on what is stored there counts. Memory must be included again before it is freed,
+ * for whoever gets it next. For blocks that hold no pointers at all weir_malloc_plain is simpler.
+ *
+ * Parks: no.  From: any thread.  Fails: -EINVAL (addr is NULL, or the range wraps), -ENOMEM, -ENOENT
+ * (there is no such range).  Panics: never. */
+WEIR_API int weir_gc_exclude(const void *addr, size_t size);
+WEIR_API int weir_gc_include(const void *addr, size_t size);
+
+/* malloc(size) for a block in which nothing points to collected memory: it is never looked at. free,
+ * realloc (which keeps that) and malloc_usable_size take it as any other. Without it a block costs
+ * a look when it is new and each time that it was written since the last collection; and a number
+ * in it that happens to be an address keeps an object. Where malloc is not weir's, and under
+ * WEIR_DEBUG=harden=1, it is malloc.
+ *
+ * Parks: no.  From: any thread.  Fails: NULL, when there is no memory.  Panics: never. */
+WEIR_API void *weir_malloc_plain(size_t size);
 
 /* Keeps what obj points to or into from being collected until here, also where the compiler needs
  * it no more. */

@@ -415,6 +415,7 @@ static void collect_beside(const char *why)
         weir__watch_begin(&markers[0]);
         drain();
         rounds(&t);
+        weir__special_look();
 
         t.stopping = weir__os_now();
         weir__roots_find(stop);

@@ -11,14 +11,27 @@
 /* The number of a declared type; panics where its fields make no sense. */
 uint16_t weir__gc_type(const weir_type *t);
 
-/* ---- final.c; with the world stopped ---- */
+/* ---- special.c ---- */
 
-/* Marks what objects with finalizers point to, and objects whose finalizer waits to run. */
+/* Marks what is pinned, the arguments of cleanups, and what calls that wait to be made are about. Once
+ * in a cycle, after its first stop, or in its only one. */
+void weir__special_roots(struct marker *m);
+
+/* Beside the program, when most is marked: looks for objects that seem to have died. */
+void weir__special_look(void);
+
+/* In the last stop, when all roots are marked: marks what objects with finalizers point to. */
 void weir__final_mark(struct marker *m);
 
-/* After the marking: queues the finalizers of what is not marked, and marks that. Answers how
- * many. */
+/* The same, when all that is marked has been followed: clears weak pointers, queues finalizers and
+ * cleanups of what is not marked, and marks objects that are to be finalized. Answers how many
+ * calls were queued. */
 size_t weir__final_queue(struct marker *m);
+
+/* How many pins, finalizers, cleanups and weak pointers there are. From: any thread. */
+uint64_t weir__special_count(void);
+
+/* ---- final.c ---- */
 
 /* With the world running: starts a goroutine for what was queued. */
 void weir__final_run(void);

@@ -98,6 +98,7 @@ void weir__watch_begin(struct marker *m)
         if (!prepare())
                 return;
         find_written(true);
+        weir__exclude_look();
         weir__mark_skip_begin();
         weir__mark_malloc(m, false);
         weir__mark_skip_end();
@@ -106,6 +107,7 @@ void weir__watch_begin(struct marker *m)
 /* Scans what find_written() found. */
 static void scan_written(struct marker *m)
 {
+        weir__exclude_look();
         weir__mark_skip_begin();
         if (lost)
                 weir__mem_each_watched(again, m);

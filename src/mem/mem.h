@@ -36,6 +36,7 @@ void  *weir__malloc(size_t size);
 void  *weir__calloc(size_t n, size_t size);
 void  *weir__realloc(void *p, size_t size);
 void   weir__free(void *p);
+void  *weir__malloc_plain(size_t size);
 void  *weir__memalign(size_t align, size_t size);
 size_t weir__malloc_usable_size(const void *p);
 
@@ -151,6 +152,15 @@ void weir__mark_malloc(struct marker *m, bool stopped);
 /* Marks what objects point to that are scanned already, or born, and blocks of malloc, where they
  * lie in [low, high): memory of the heap that was written. */
 void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high);
+
+/* Excluded memory (exclude.c). Takes a copy of what the program excluded, for the scans that follow;
+ * calls fn for what is left of [low, high), marks it; whether there is anything excluded in there.
+ * From: the collector. */
+void weir__exclude_look(void);
+void weir__exclude_each(uintptr_t low, uintptr_t high,
+                        void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+bool weir__exclude_any(uintptr_t low, uintptr_t high);
+void weir__mark_allowed(struct marker *m, uintptr_t low, uintptr_t high);
 
 /* Around both: notes which blocks of malloc are free though their spans do not say so. */
 void weir__mark_skip_begin(void);

@@ -86,7 +86,7 @@ static void scan_part(struct marker *m, uintptr_t at, size_t size, uintptr_t low
         low = MAX(low, at);
         high = MIN(high, at + size);
         if (low < high)
-                weir__mark_range(m, low, high);
+                weir__mark_allowed(m, low, high);
 }
 
 /* What blocks in use of a malloc span hold in [low, high), which lies in it. */
@@ -141,7 +141,7 @@ static void scan_manual(struct marker *m, struct span *s, size_t page, bool stop
                 before = m->found;
                 scan_blocks(m, s, low, low + PAGE_SIZE);
                 weir__mark_settle(m);
-                if (!stopped && m->found == before)
+                if (!stopped && m->found == before && !weir__exclude_any(low, low + PAGE_SIZE))
                         store_relaxed(watch, load_relaxed(watch) | WATCH_CLEAN);
         }
 }
