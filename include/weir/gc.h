@@ -63,13 +63,21 @@ typedef struct weir_ptrs {
         uint32_t offset, count;
 } weir_ptrs;
 
-/* What the collector knows of a type. Made by WEIR_TYPE. */
+/* A member of a type that is itself of a declared type, or so many of them side by side; 0 of them:
+ * a flexible array at its end. Made by WEIR_PART and WEIR_TAIL. */
+typedef struct weir_part {
+        const struct weir_type *type;
+        uint32_t                offset, count;
+} weir_part;
+
+/* What the collector knows of a type. Made by WEIR_TYPE and its kin. */
 typedef struct weir_type {
         const char      *name;
         size_t           size;
         size_t           nptrs;
         const weir_ptrs *ptrs;
-        uint64_t         reserved[2];
+        size_t           nparts;
+        const weir_part *parts;
 } weir_type;
 
 /* n objects of type t side by side, zeroed, aligned to 16 bytes, or to their size where that is
@@ -82,6 +90,12 @@ typedef struct weir_type {
  * Panics: n objects do not fit into the address space; t has a field that is not aligned to 8
  * bytes, overlaps another or lies outside. */
 WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
+
+/* One object of t, which ends with a flexible array, with n elements in that. What weir_new_flex calls.
+ *
+ * Fails, parks, from: as weir_gc_alloc.
+ * Panics: as that; t does not end with a flexible array. */
+WEIR_API void *weir_gc_alloc_flex(const weir_type *t, size_t n);
 
 /* For weir_gc_write alone: whether a collection is under way, and the store while it is. */
 WEIR_API extern uint32_t weir__gc_barrier;
@@ -245,6 +259,51 @@ typedef struct weir_root {
 #define WEIR_TYPE_PLAIN(T)                                                              \
         static const weir_type WEIR_CAT(weir_type_, T) = { .name = #T, .size = sizeof(T) }
 
+/* A pointer of any kind, as a type of its own: for parts and tails. */
+typedef void *weir_any_ptr;
+__attribute__((unused)) static const weir_ptrs weir_any_ptr_at[1] = { { 0, 1 } };
+__attribute__((unused)) static const weir_type weir_type_weir_any_ptr = {
+        "pointer", sizeof(void *), 1, weir_any_ptr_at, 0, NULL
+};
+
+/* WEIR_TYPE_PARTS(T, parts...): a struct T made of other declared types. WEIR_PART(T, f, E) is a member
+ * f of T that is an E or an array of E; WEIR_TAIL(T, f, E) a flexible array of E at its end, and the
+ * last part. E is declared before by WEIR_TYPE or its kin, or weir_any_ptr, which stands for a pointer.
+ * What is not named holds no pointers to collected memory.
+ *
+ *         typedef struct slot  { node *key; int n; } slot;
+ *         typedef struct table { node *owner; slot fixed[4]; size_t n; slot more[]; } table;
+ *
+ *         WEIR_TYPE(slot, key);
+ *         WEIR_TYPE_PARTS(table, WEIR_PART(table, owner, weir_any_ptr),
+ *                         WEIR_PART(table, fixed, slot), WEIR_TAIL(table, more, slot));
+ *         table *t = weir_new_flex(table, 100);
+ *         weir_set(t->more[99].key, key); */
+#define WEIR_TYPE_PARTS(T, ...)                                                         \
+        static const weir_type WEIR_CAT(weir_type_, T) = {                              \
+                .name = #T, .size = sizeof(T),                                          \
+                .nparts = sizeof((weir_part[]){ __VA_ARGS__ }) / sizeof(weir_part),     \
+                .parts = (const weir_part[]){ __VA_ARGS__ } }
+
+#define WEIR_PART(T, f, E)                                                              \
+        { &WEIR_CAT(weir_type_, E), offsetof(T, f),                                     \
+          sizeof(((T *)0)->f) / sizeof(E) +                                             \
+                  0 * sizeof(char[sizeof(((T *)0)->f) % sizeof(E) ? -1 : 1]) }
+#define WEIR_TAIL(T, f, E)                                                              \
+        { &WEIR_CAT(weir_type_, E), offsetof(T, f),                                     \
+          0 * sizeof(char[sizeof(((T *)0)->f[0]) == sizeof(E) ? 1 : -1]) }
+
+/* A struct T without pointers but for its flexible array tail of E; and with pointer fields besides. */
+#define WEIR_TYPE_FLEX(T, tail, E) WEIR_TYPE_PARTS(T, WEIR_TAIL(T, tail, E))
+#define WEIR_TYPE_FLEX_WITH(T, tail, E, ...)                                            \
+        static const weir_type WEIR_CAT(weir_type_, T) = {                              \
+                .name = #T, .size = sizeof(T), .nptrs = WEIR_NARG_(__VA_ARGS__),        \
+                .ptrs = (const weir_ptrs[]){                                            \
+                        WEIR_CAT(WEIR_PTRS_, WEIR_NARG_(__VA_ARGS__))(T, __VA_ARGS__)   \
+                },                                                                      \
+                .nparts = 1, .parts = (const weir_part[]){ WEIR_TAIL(T, tail, E) } }
+
+#define weir_new_flex(T, n)  ((T *)weir_gc_alloc_flex(&WEIR_CAT(weir_type_, T), (n)))
 #define weir_new(T)          ((T *)weir_gc_alloc(&WEIR_CAT(weir_type_, T), 1))
 #define weir_new_array(T, n) ((T *)weir_gc_alloc(&WEIR_CAT(weir_type_, T), (n)))
 #define weir_new_bytes(n)    weir_gc_alloc(NULL, (n))

@@ -59,13 +59,19 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size);
 /* The same for a typed object whose type has been told by weir__mem_type. */
 void *weir__mem_alloc_typed(uint16_t type, size_t size);
 
-/* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. */
+/* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. With a
+ * tail: one such element, and from the offset `from` on elements of the tail to the end. */
 struct mem_type {
-        const char     *name;
-        uint32_t        size;
-        uint32_t        n;
-        const uint32_t *at;
+        const char            *name;
+        uint32_t               size;
+        uint32_t               n;
+        const uint32_t        *at;
+        const struct mem_type *tail;
+        uint32_t               from;
 };
+
+/* What was told of a number. */
+const struct mem_type *weir__mem_type_of(uint16_t number);
 void weir__mem_type(uint16_t number, const struct mem_type *type);
 
 /* How many bytes the object of a request of size bytes really has. */
