@@ -54,6 +54,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <weir/base.h>
 
 WEIR_DECLS_BEGIN
@@ -178,6 +179,19 @@ WEIR_API weir_weak *weir_weak_make(const void *obj);
  *
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API void *weir_weak_get(const weir_weak *w);
+
+/* Collects with the program stopped, and prints to out what leaked: each goroutine that waits for
+ * ever, because nobody else can reach the channel, mutex or the like that it waits for, with its stack
+ * and where it was started; and blocks of malloc that nothing points to, by size, with the first bytes
+ * of some. Answers how many that are together. NULL for out prints nothing.
+ *
+ * Nothing is called leaked that is not, unless the program keeps an address where the collector does not
+ * look. What a stale word on a stack points to is not told, nor a goroutine that waits for an object in a
+ * local variable. The program stands for as long as marking all of it takes. WEIR_DEBUG=leaks=1 has
+ * each collection look for goroutines, and the end of the program for both.
+ *
+ * Parks: no, but stops all others.  From: goroutine.  Fails: never.  Panics: never. */
+WEIR_API size_t weir_gc_leaks(FILE *out);
 
 /* Keeps the object that obj points to or into until weir_gc_unpin was called for it as often: for
  * memory handed to where the collector does not look, a device or another process.

@@ -233,6 +233,9 @@ static int wait(const struct plan *pl, struct waiter *w, struct g *g)
         bool              ok;
 
         enqueue_all(pl, w, &s, g);
+        g->wait_cases = pl->cases;
+        g->wait_ncases = pl->n;
+        g->wait_timed = pl->timeout >= 0;
         weir__sched_park_begin(g, pl->channels || pl->timeout >= 0 ? WHY_SELECT : WHY_SELECT_EMPTY,
                                pl->channels ? pl->cases[pl->order[0]].chan : NULL);
         unlock_all(pl);
@@ -240,8 +243,10 @@ static int wait(const struct plan *pl, struct waiter *w, struct g *g)
         if (pl->timeout >= 0)
                 weir__timer_start(&t.timer, weir__time_after(pl->after), 0, on_timeout);
         weir__sched_park(g);
-        if (pl->timeout >= 0)
+        if (pl->timeout >= 0) {
                 weir__timer_stop(&t.timer);
+                g->wait_timed = false;
+        }
         winner = load_seq(&s.winner);
         ok = dequeue_all(pl, w, winner);
         if ((int)winner == pl->timeout)

@@ -32,6 +32,7 @@
  *         who allocates (Go's assists): the marks have one owner each; who sleeps leaves its core
  *         to the marker, which is as good while there are as many threads as cores. */
 #include "gc/gc.h"
+#include "gc/leak.h"
 #include "base/debug.h"
 #include "os/os.h"
 #include "sched/sched.h"
@@ -82,6 +83,8 @@ uint32_t weir__gc_wanted;
 
 /* ---- when ---- */
 
+static void look_for_leaks(void);
+
 static void pace(void)
 {
         store_relaxed(&weir__gc_wanted, 1);
@@ -91,6 +94,7 @@ static void pace(void)
 __attribute__((constructor)) static void begin_early(void)
 {
         weir__mem_hooks.pace = pace;
+        weir__sched_hooks.root_ends = look_for_leaks;
         store_relaxed(&weir__mem_trigger, (uint64_t)HEAP_MIN);
 }
 
@@ -164,7 +168,7 @@ static slowpath void read_environment(void)
                                                                            : PERCENT);
         if (gc.foreign && !weir__debug.gcforeign)
                 gc.percent = OFF;
-        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.harden ||
+        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.leaks || weir__debug.harden ||
                      weir__debug.sched >= 0 ||
                      weir__os_thread_start_quiet(run_beside, NULL, 256 << 10) < 0;
         if (!gc.stopped)
@@ -344,8 +348,8 @@ static void paused(int64_t ns)
         weir__count(gc_stopped, ns);
 }
 
-/* busy is the caller's. */
-static void collect_stopped(const char *why)
+/* busy is the caller's. leaks: look for goroutines that are stuck, and blocks of malloc. */
+static void collect_stopped(const char *why, bool leaks)
 {
         struct story t = { .why = why };
 
@@ -354,12 +358,19 @@ static void collect_stopped(const char *why)
         weir__roots_find(weir__world_stop);
         t.last_ns = weir__world_stats.stop_ns;
         prepare(weir__sched_procs());
-        weir__roots_mark(&markers[0]);
+        if (unlikely(leaks || weir__debug.leaks))
+                weir__leak_roots(&markers[0], drain);
+        else
+                weir__roots_mark(&markers[0]);
+        if (unlikely(leaks))
+                weir__leak_blocks();
         finish(&t);
         weir__world_start();
         t.end = weir__os_now();
         paused(t.end - t.begin);
         told(&t);
+        if (unlikely(weir__debug.leaks))
+                weir__leak_tell();
 }
 
 /* ---- beside the program ---- */
@@ -506,7 +517,7 @@ void weir__gc_poll(void)
         if (exchange_seq(&gc.busy, 1))
                 return;
         if (is_due())
-                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : "goal");
+                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : "goal", false);
         else
                 store_relaxed(&weir__gc_wanted, 0);
         store_release(&gc.busy, 0);
@@ -546,7 +557,7 @@ void weir_gc_run(void)
         if (gc.stopped) {
                 while (exchange_seq(&gc.busy, 1))
                         weir_sleep(20 * WEIR_MICROSECOND);
-                collect_stopped(forced);
+                collect_stopped(forced, false);
                 store_release(&gc.busy, 0);
                 return;
         }
@@ -554,6 +565,27 @@ void weir_gc_run(void)
         ask();
         while (load_acquire(&gc.served) < mine)
                 weir_sleep(20 * WEIR_MICROSECOND);
+}
+
+size_t weir_gc_leaks(FILE *out)
+{
+        size_t n;
+
+        (void)weir__sched_need_g("weir_gc_leaks");
+        get_ready();
+        if (gc.foreign && !weir__debug.gcforeign)
+                return 0;
+        while (exchange_seq(&gc.busy, 1))
+                weir_sleep(20 * WEIR_MICROSECOND);
+        collect_stopped("leaks", true);
+        n = weir__leak_print(out);
+        store_release(&gc.busy, 0);
+        return n;
+}
+
+static void look_for_leaks(void)
+{
+        (void)weir_gc_leaks(stderr);
 }
 
 int weir_gc_percent(int percent)

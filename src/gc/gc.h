@@ -17,6 +17,9 @@ uint16_t weir__gc_type(const weir_type *t);
  * in a cycle, after its first stop, or in its only one. */
 void weir__special_roots(struct marker *m);
 
+/* With the world stopped, calls fn for the words that weir__special_roots marks. */
+void weir__special_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+
 /* Beside the program, when most is marked: looks for objects that seem to have died. */
 void weir__special_look(void);
 
@@ -44,6 +47,13 @@ void weir__roots_find(void (*stopped)(void));
 
 /* With the world stopped: marks what the program holds outside of the collected heap. */
 void weir__roots_mark(struct marker *m);
+
+/* The same but for stacks, registers and thread-local variables. */
+void weir__roots_mark_but_stacks(struct marker *m);
+
+/* With the world stopped, calls fn for what is not excluded of globals and named memory, and for words
+ * of the runtime that keep what they name. */
+void weir__roots_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
 /* The same in parts: globals, named ranges, objects of the runtime; what threads hold; the stacks of
  * goroutines that ran since they were read, also beside the program. */
@@ -89,6 +99,9 @@ static inline void *weir__gc_new(enum mem_kind kind, size_t size)
         weir__gc_poll_anywhere();
         return weir__mem_alloc(kind, size);
 }
+
+/* The same, aligned to a cache line. */
+void *weir__gc_new_line(enum mem_kind kind, size_t size);
 
 /* The same for an object without pointers that may hold anything. */
 static inline void *weir__gc_new_dirty(size_t size)

@@ -63,14 +63,34 @@ static void mark_object(void *p, size_t size, void *arg)
         weir__mark_range(arg, (uintptr_t)p, (uintptr_t)p + size);
 }
 
-void weir__roots_mark(struct marker *m)
+static void mark_others(struct marker *m)
 {
         weir__roots_mark_last(m);
         weir__special_roots(m);
-        weir__world_each(mark_range, m);
         weir__mark_skip_begin();
         weir__mark_malloc(m, true);
         weir__mark_skip_end();
+}
+
+void weir__roots_mark(struct marker *m)
+{
+        weir__world_each(mark_range, m);
+        mark_others(m);
+}
+
+void weir__roots_mark_but_stacks(struct marker *m)
+{
+        mark_others(m);
+}
+
+void weir__roots_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg)
+{
+        weir__exclude_look();
+        for (uint32_t i = 0; i < nglobals; i++)
+                weir__exclude_each(globals[i].low, globals[i].high, fn, arg);
+        for (uint32_t i = 0; i < nnamed; i++)
+                weir__exclude_each(named[i].low, named[i].high, fn, arg);
+        weir__special_each(fn, arg);
 }
 
 static void mark_globals(uintptr_t low, uintptr_t high, void *arg)

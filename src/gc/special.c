@@ -252,6 +252,18 @@ void weir__special_roots(struct marker *m)
         }
 }
 
+void weir__special_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg)
+{
+        for (uint32_t i = 1; i <= used; i++) {
+                struct special *s = weir__special_at(i);
+
+                if (s->kind == SPECIAL_PIN || s->kind == SPECIAL_RUN)
+                        fn((uintptr_t)&s->obj, (uintptr_t)(&s->obj + 1), arg);
+                if (s->kind == SPECIAL_CLEANUP || s->kind == SPECIAL_RUN)
+                        fn((uintptr_t)&s->arg, (uintptr_t)(&s->arg + 1), arg);
+        }
+}
+
 static inline bool is_dead(const struct special *s)
 {
         return !weir__mark_is((const void *)load_relaxed(&s->obj));

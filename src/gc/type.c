@@ -311,6 +311,16 @@ void *weir_gc_alloc(const weir_type *t, size_t n)
         return weir__mem_alloc_typed(number, size);
 }
 
+void *weir__gc_new_line(enum mem_kind kind, size_t size)
+{
+        size_t room;
+
+        /* Objects stand side by side from the start of a page on. */
+        while ((room = weir__mem_round(size)) % CACHE_LINE)
+                size = room + 1;
+        return weir__gc_new(kind, size);
+}
+
 void *weir_gc_alloc_flex(const weir_type *t, size_t n)
 {
         const weir_part *tail;

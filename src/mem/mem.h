@@ -159,6 +159,10 @@ void weir__mark_malloc(struct marker *m, bool stopped);
  * lie in [low, high): memory of the heap that was written. */
 void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high);
 
+/* With the world stopped, between those two: calls fn for each block of malloc that the program has,
+ * with its size, that of its class. */
+void weir__mem_each_block(void (*fn)(void *p, size_t size, void *arg), void *arg);
+
 /* Excluded memory (exclude.c). Takes a copy of what the program excluded, for the scans that follow;
  * calls fn for what is left of [low, high), marks it; whether there is anything excluded in there.
  * From: the collector. */

@@ -163,6 +163,34 @@ void weir__mark_malloc(struct marker *m, bool stopped)
         }
 }
 
+/* ---- for leaks ---- */
+
+struct block_visit {
+        void (*fn)(void *p, size_t size, void *arg);
+        void  *arg;
+};
+
+static void visit_blocks(struct span *s, void *arg)
+{
+        const struct block_visit *v = arg;
+
+        if (s->kind != MEM_MANUAL)
+                return;
+        for (uint32_t i = 0; i < s->objects; i++) {
+                uintptr_t at = span_object(s, i);
+
+                if (!(load_relaxed(&span_free_bits(s)[i / 64]) >> (i % 64) & 1) && !is_skipped(at))
+                        v->fn((void *)at, s->class ? s->size : load_relaxed(&s->asked), v->arg);
+        }
+}
+
+void weir__mem_each_block(void (*fn)(void *p, size_t size, void *arg), void *arg)
+{
+        struct block_visit v = { fn, arg };
+
+        weir__span_each(visit_blocks, &v);
+}
+
 /* ---- what was written ---- */
 
 void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high)

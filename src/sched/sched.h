@@ -101,9 +101,9 @@ extern int64_t weir__sched_coarse;      /* atomic */
 #define SPAWN_POINTER SIZE_MAX
 
 /* Starts fn(copy of args) as a new goroutine; after(after_arg) runs on it once fn has returned.
- * Panics on a bad size or option. */
+ * Panics on a bad size or option. site: the call, for reports. */
 void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
-                       const char *name, void (*after)(void *), void *after_arg);
+                       const char *name, void (*after)(void *), void *after_arg, const void *site);
 
 /* Panics if arguments of size bytes do not fit on a stack of the default size. */
 void weir__sched_check_args(size_t size);
@@ -160,6 +160,9 @@ struct sched_hooks {
 
         /* time: gives a new processor its heap. Called once per processor, at start. */
         void (*timers_init)(struct p *p);
+
+        /* gc: the root function has returned, and goes on being the root goroutine. Called on that. */
+        void (*root_ends)(void);
 
         /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the
          * monitor when all goroutines are asleep. False: it is another object. */

@@ -243,7 +243,7 @@ uint64_t weir__sched_new_id(struct p *p)
 /* Makes a dead goroutine ready to run; who owns it queues it. */
 static inline void set_up(struct g *g, uint64_t id, uint64_t starter, void (*fn)(void *),
                           const void *args, size_t size, const char *name, bool locked,
-                          void (*after)(void *), void *after_arg)
+                          void (*after)(void *), void *after_arg, const void *site)
 {
         char *top = g->stack.high;
 
@@ -268,6 +268,7 @@ static inline void set_up(struct g *g, uint64_t id, uint64_t starter, void (*fn)
         store_relaxed(&g->fn, fn);
         g->after = after;
         g->after_arg = after_arg;
+        g->site = site;
         g->protect = NULL;
         store_relaxed(&g->starter_id, starter);
         store_relaxed(&g->switches, 0);
@@ -283,7 +284,7 @@ static inline void set_up(struct g *g, uint64_t id, uint64_t starter, void (*fn)
 
 static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void *args, size_t size,
                   size_t stack_size, const char *name, bool locked, void (*after)(void *),
-                  void *after_arg)
+                  void *after_arg, const void *site)
 {
         uint32_t  class = sched.stack_class;
         struct g *g;
@@ -297,7 +298,7 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
         if (unlikely(class != sched.stack_class))
                 fetch_add_relaxed(&sched.stacks_odd,
                                   ((uint64_t)1 << class) - ((uint64_t)1 << sched.stack_class));
-        set_up(g, new_id(p), starter, fn, args, size, name, locked, after, after_arg);
+        set_up(g, new_id(p), starter, fn, args, size, name, locked, after, after_arg, site);
         count_in(&p->counters, goroutines_started, 1);
         if (unlikely(!(p->counters.value[COUNTER_goroutines_started] % TIMED_EVERY)))
                 weir__sched_time(g);
@@ -306,16 +307,17 @@ static void spawn(struct p *p, uint64_t starter, void (*fn)(void *), const void 
 }
 
 void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
-                       const char *name, void (*after)(void *), void *after_arg)
+                       const char *name, void (*after)(void *), void *after_arg, const void *site)
 {
         struct g *starter = weir__sched_need_g("weir_go");
 
-        spawn(self()->p, starter->id, fn, args, size, stack_size, name, false, after, after_arg);
+        spawn(self()->p, starter->id, fn, args, size, stack_size, name, false, after, after_arg,
+              site);
 }
 
 void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
 {
-        spawn(self()->p, 0, fn, args, size, 0, NULL, false, NULL, NULL);
+        spawn(self()->p, 0, fn, args, size, 0, NULL, false, NULL, NULL, NULL);
 }
 
 /* For threads of the runtime that are none of the scheduler's. */
@@ -339,7 +341,7 @@ bool weir__sched_spawn_outside(void (*fn)(void *), const char *name)
         while (load_acquire(&g->ctx.on_cpu))            /* its last thread is leaving it */
                 weir__os_yield();
         set_up(g, fetch_add_relaxed(&next_id, IDS) + 1, 0, fn, NULL, SPAWN_POINTER, name, false,
-               NULL, NULL);
+               NULL, NULL, NULL);
         weir__counter_shared(COUNTER_goroutines_started, 1);
         weir__glist_push(&l, g);
         weir__global_put_list(&l);
@@ -376,19 +378,20 @@ void weir_go_copy(void (*entry)(void *), const void *args, size_t size, const we
                 struct g *starter = weir__sched_need_g("weir_go");
 
                 spawn(self()->p, starter->id, entry, args, size, opt->stack_size, opt->name, true,
-                      NULL, NULL);
+                      NULL, NULL, __builtin_return_address(0));
                 weir__count(threads_locked, 1);
                 return;
         }
         weir__sched_spawn(entry, args, size, opt ? opt->stack_size : 0, opt ? opt->name : NULL,
-                          NULL, NULL);
+                          NULL, NULL, __builtin_return_address(0));
 }
 
 void weir_go_fn(void (*fn)(void *arg), void *arg)
 {
         if (!fn)
                 weir__panic("weir_go_fn: the function is NULL");
-        weir__sched_spawn(fn, arg, SPAWN_POINTER, 0, NULL, NULL, NULL);
+        weir__sched_spawn(fn, arg, SPAWN_POINTER, 0, NULL, NULL, NULL,
+                          __builtin_return_address(0));
 }
 
 size_t weir_go_count(void)

@@ -138,7 +138,7 @@ void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_
                 weir__panic("weir_wg_go: the function is NULL");
         weir__sched_check_args(size);           /* before the add: a panic must not leave it behind */
         weir_wg_add(wg, 1);
-        weir__sched_spawn(entry, args, size, 0, NULL, done, wg);
+        weir__sched_spawn(entry, args, size, 0, NULL, done, wg, __builtin_return_address(0));
 }
 
 bool weir__wg_tell(const void *on, struct object_told *ret)

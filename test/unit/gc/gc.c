@@ -144,6 +144,20 @@ WEIR_TEST(globals_and_thread_locals_hold)
         weir_thread_unlock();
 }
 
+WEIR_TEST(what_a_thread_keeps_by_key_holds)
+{
+        static pthread_key_t key[40];           /* more than what is beside the thread itself */
+
+        if (foreign())
+                test_skip("malloc is another's");
+        for (size_t i = 0; i < COUNT(key); i++)
+                ck_assert_int_eq(pthread_key_create(&key[i], NULL), 0);
+        weir_thread_lock();
+        STAYS_AND_GOES(pthread_setspecific(key[0], show(h)), pthread_setspecific(key[0], NULL));
+        STAYS_AND_GOES(pthread_setspecific(key[39], show(h)), pthread_setspecific(key[39], NULL));
+        weir_thread_unlock();
+}
+
 WEIR_TEST(blocks_of_malloc_hold)
 {
         if (foreign())
