@@ -56,6 +56,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <weir/base.h>
+#include <weir/time.h>
 
 WEIR_DECLS_BEGIN
 
@@ -200,6 +201,31 @@ WEIR_API size_t weir_gc_leaks(FILE *out);
  * Panics: obj is no address of a collected object; unpin: it is not pinned. */
 WEIR_API void weir_gc_pin(const void *obj);
 WEIR_API void weir_gc_unpin(const void *obj);
+
+/* What a collection was like. Bytes and nanoseconds. */
+typedef struct weir_gc_cycle {
+        uint64_t    number;             /* from 1 */
+        const char *why;                /* "goal", "limit" (of memory), "forced" or "leaks" */
+        weir_time   began, ended;       /* by weir_now */
+        int64_t     stop_first;         /* how long the program stood at the begin; 0: there was one */
+        int64_t     stop_last;          /* ... and at the end, or from begin to end */
+        uint64_t    cpu_ns;             /* of marking, at most */
+        uint64_t    at_start, before;   /* collected bytes when it began and ended, garbage included */
+        uint64_t    live;               /* of them, what was marked */
+        uint64_t    born;               /* allocated while it ran */
+        uint64_t    goal, next_goal;    /* 0: none; where it was to end, where the next one is */
+        uint64_t    objects;            /* marked */
+        uint64_t    queue_peak;         /* spans that waited to be scanned, at most */
+        uint64_t    calls;              /* finalizers and cleanups that it brought about */
+        uint32_t    markers;            /* threads that marked */
+        bool        slowed;             /* somebody had to wait who allocated faster than was marked */
+        uint64_t    reserved[8];
+} weir_gc_cycle;
+
+/* The last cycles, at most n and at most 256, the newest first. Answers how many.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
+WEIR_API size_t weir_gc_history(weir_gc_cycle *ret, size_t n);
 
 /* Sets how much may be allocated before the next collection, in percent of what the last one found
  * in use; negative: none. Returns what it was.

@@ -257,7 +257,17 @@ struct story {
         int64_t     first_ns, last_ns;  /* until all stood */
         size_t      finals, shaded, stacks, last_stacks, pages, last_pages;
         uint32_t    rounds;
+        uint64_t    at_start, goal;     /* bytes: in use at its begin, and what it was to end at */
 };
+
+static void started(struct story *t)
+{
+        uint64_t live = load_relaxed(&gc.live), room = load_relaxed(&gc.room);
+
+        t->begin = weir__os_now();
+        t->at_start = live + load_relaxed(&weir__mem_since);
+        t->goal = room == UINT64_MAX ? 0 : live + room;
+}
 
 static void trace(const struct story *t)
 {
@@ -329,11 +339,32 @@ static void finish(struct story *t)
         weir__mem_gc.live = live;
 }
 
+static void note(const struct story *t)
+{
+        weir_gc_cycle c = {
+                .number = load_relaxed(&gc.cycles) + 1, .why = t->why, .began = t->begin,
+                .ended = t->end, .stop_first = t->running ? t->running - t->begin : 0,
+                .stop_last = t->end - (t->running ? t->stopping : t->begin), .before = t->before,
+                .live = load_relaxed(&gc.live), .born = t->born, .at_start = t->at_start,
+                .goal = t->goal, .next_goal = weir__mem_gc.next, .slowed = gc.napped,
+                .markers = nmarkers, .calls = t->finals,
+        };
+
+        for (uint32_t i = 0; i < nmarkers; i++) {
+                c.objects += markers[i].objects;
+                c.queue_peak = MAX(c.queue_peak, markers[i].peak);
+        }
+        c.cpu_ns = (uint64_t)(t->end - t->begin) * nmarkers;
+        weir__history_add(&c);
+}
+
 static void told(const struct story *t)
 {
+        note(t);
         if (t->why == forced)
                 fetch_add_relaxed(&weir__mem_gc.forced, 1);
         weir__count(gc_cycles, 1);
+        fetch_add_relaxed(&weir__mem_gc.cycles, 1);
         if (unlikely(weir__debug.gctrace))
                 trace(t);
         fetch_add_relaxed(&gc.cycles, 1);
@@ -354,7 +385,7 @@ static void collect_stopped(const char *why, bool leaks)
         struct story t = { .why = why };
 
         sweep_all();                            /* what the last cycle left */
-        t.begin = weir__os_now();
+        started(&t);
         weir__roots_find(weir__world_stop);
         t.last_ns = weir__world_stats.stop_ns;
         prepare(weir__sched_procs());
@@ -405,7 +436,7 @@ static void collect_beside(const char *why)
         struct story t = { .why = why };
 
         sweep_all();
-        t.begin = weir__os_now();
+        started(&t);
         prepare(MAX(weir__sched_procs() / 4, 1u));
         weir__roots_find(stop);
         t.first_ns = weir__world_stats.stop_ns;

@@ -74,6 +74,11 @@ void weir__watch_begin(struct marker *m);
 size_t weir__watch_round(struct marker *m);
 size_t weir__watch_end(struct marker *m);
 
+/* ---- history.c ---- */
+
+/* Notes a cycle, and prints the line of gcpacertrace. From: whoever ran it. */
+void weir__history_add(const weir_gc_cycle *c);
+
 /* ---- cycle.c ---- */
 
 /* 1 once enough was allocated for a cycle. */

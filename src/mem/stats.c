@@ -16,7 +16,6 @@ struct mem_gc weir__mem_gc;
 
 void weir__mem_gc_paused(int64_t ns)
 {
-        fetch_add_relaxed(&weir__mem_gc.cycles, 1);
         fetch_add_relaxed(&weir__mem_gc.pause_total, (uint64_t)ns);
         store_relaxed(&weir__mem_gc.pause_last, (uint64_t)ns);
         if ((uint64_t)ns > load_relaxed(&weir__mem_gc.pause_max))

@@ -892,3 +892,42 @@ WEIR_TEST_WITH(at_the_limit_of_memory_collections_come_before_the_goal, .procs =
         ck_assert_uint_le(s.heap_in_use, 40 << 20);
         ck_assert_uint_ge(s.gc_cycles, 3);
 }
+
+WEIR_TEST_WITH(the_history_tells_what_the_statistics_sum, .procs = 2, .timeout = 60)
+{
+        static weir_gc_cycle c[300];
+        weir_mem_stats       s;
+        uint64_t             forced = 0, stopped = 0;
+        int64_t              longest = 0;
+        size_t               n;
+
+        collect();
+        for (int i = 0; i < 10; i++) {
+                garbage(1 << 20);
+                weir_gc_run();
+        }
+        weir_mem_read(&s);
+        n = weir_gc_history(c, COUNT(c));
+        ck_assert_uint_eq(n, s.gc_cycles);
+        for (size_t i = 0; i < n; i++) {
+                ck_assert_uint_eq(c[i].number, n - i);
+                ck_assert(c[i].began < c[i].ended && c[i].stop_last > 0);
+                ck_assert_uint_le(c[i].live, c[i].before);
+                ck_assert_uint_ge(c[i].before, c[i].at_start);
+                ck_assert_uint_ge(c[i].markers, 1);
+                ck_assert_uint_gt(c[i].queue_peak, 0);
+                if (i)
+                        ck_assert(c[i].ended <= c[i - 1].began);
+                forced += strcmp(c[i].why, "forced") == 0;
+                stopped += (uint64_t)(c[i].stop_first + c[i].stop_last);
+                longest = MAX(longest, MAX(c[i].stop_first, c[i].stop_last));
+        }
+        ck_assert_uint_eq(forced, s.gc_forced);
+        ck_assert_uint_eq(stopped, s.gc_pause_total_ns);
+        ck_assert_int_eq(longest, (int64_t)s.gc_pause_max_ns);
+        for (int i = 0; i < 300; i++)
+                weir_gc_run();
+        ck_assert_uint_eq(weir_gc_history(c, COUNT(c)), 256);
+        ck_assert_uint_eq(weir_gc_history(c, 3), 3);
+        ck_assert_uint_eq(c[0].number, n + 300);
+}
