@@ -96,6 +96,7 @@ __attribute__((constructor)) static void begin_early(void)
         weir__mem_hooks.pace = pace;
         weir__sched_hooks.root_ends = look_for_leaks;
         store_relaxed(&weir__mem_trigger, (uint64_t)HEAP_MIN);
+        store_relaxed(&weir__gc_wanted, weir__debug_early("gcstress", 0) > 0);
 }
 
 /* Where the next cycle begins: so early that it ends at the goal, but not sooner than after a third of
@@ -168,7 +169,8 @@ static slowpath void read_environment(void)
                                                                            : PERCENT);
         if (gc.foreign && !weir__debug.gcforeign)
                 gc.percent = OFF;
-        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.leaks || weir__debug.harden ||
+        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.leaks ||
+                     weir__debug.gcstress || weir__debug.harden ||
                      weir__debug.sched >= 0 ||
                      weir__os_thread_start_quiet(run_beside, NULL, 256 << 10) < 0;
         if (!gc.stopped)
@@ -526,6 +528,15 @@ static void get_ready(void)
         }
 }
 
+/* Under gcstress each request comes here; every so many are due. */
+static bool is_stressed(void)
+{
+        static uint32_t requests;               /* atomic */
+
+        return unlikely(weir__debug.gcstress) && load_relaxed(&gc.percent) != OFF &&
+               fetch_add_relaxed(&requests, 1) % (uint32_t)weir__debug.gcstress == 0;
+}
+
 static bool is_due(void)
 {
         return load_relaxed(&weir__mem_since) >= load_relaxed(&weir__mem_trigger);
@@ -547,10 +558,9 @@ void weir__gc_poll(void)
         }
         if (exchange_seq(&gc.busy, 1))
                 return;
-        if (is_due())
+        if (is_due() || is_stressed())
                 collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : "goal", false);
-        else
-                store_relaxed(&weir__gc_wanted, 0);
+        store_relaxed(&weir__gc_wanted, weir__debug.gcstress > 0);
         store_release(&gc.busy, 0);
 }
 

@@ -902,6 +902,7 @@ WEIR_TEST_WITH(the_history_tells_what_the_statistics_sum, .procs = 2, .timeout =
         size_t               n;
 
         collect();
+        global = show(make_node(1));
         for (int i = 0; i < 10; i++) {
                 garbage(1 << 20);
                 weir_gc_run();
@@ -915,12 +916,13 @@ WEIR_TEST_WITH(the_history_tells_what_the_statistics_sum, .procs = 2, .timeout =
                 ck_assert_uint_le(c[i].live, c[i].before);
                 ck_assert_uint_ge(c[i].before, c[i].at_start);
                 ck_assert_uint_ge(c[i].markers, 1);
-                ck_assert_uint_gt(c[i].queue_peak, 0);
+                ck_assert(c[i].objects || i == n - 1);
                 if (i)
                         ck_assert(c[i].ended <= c[i - 1].began);
                 forced += strcmp(c[i].why, "forced") == 0;
                 stopped += (uint64_t)(c[i].stop_first + c[i].stop_last);
-                longest = MAX(longest, MAX(c[i].stop_first, c[i].stop_last));
+                longest = MAX(longest, c[i].stop_first);
+                longest = MAX(longest, c[i].stop_last);
         }
         ck_assert_uint_eq(forced, s.gc_forced);
         ck_assert_uint_eq(stopped, s.gc_pause_total_ns);
