@@ -73,6 +73,12 @@ endif
 ifneq ($(filter data map,$(BENCH)),)
 	@tools/bench-map
 endif
+ifneq ($(filter gc,$(BENCH)),)
+	@echo 'Boehm:'; build/bench/peers/gc_boehm
+	@echo 'weir, with the program stopped from beginning to end:'; \
+		WEIR_DEBUG=gcstop=1 build/bench/gc -bench='requests|stores'
+	@build/bench/figures/stops
+endif
 ifeq ($(filter malloc map,$(BENCH)),)
 	@tools/bench $(if $(filter data,$(BENCH)),bytes,$(BENCH))
 endif

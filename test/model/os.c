@@ -21,6 +21,17 @@ void *weir__os_map(size_t size)
         return model_alloc(size);
 }
 
+void *weir__realloc(void *p, size_t size)
+{
+        return realloc(p, size);
+}
+
+void *weir__memalign(size_t align, size_t size)
+{
+        (void)align;
+        return model_alloc(size);
+}
+
 void weir__os_unmap(void *addr, size_t size)
 {
         (void)addr;
@@ -306,9 +317,11 @@ void weir__sched_check_args(size_t size)
 }
 
 void weir__sched_spawn(void (*fn)(void *), const void *args, size_t size, size_t stack_size,
-                       const char *name, void (*after)(void *), void *after_arg)
+                       const char *name, void (*after)(void *), void *after_arg,
+                       const void *site)
 {
-        (void)fn, (void)args, (void)size, (void)stack_size, (void)name, (void)after, (void)after_arg;
+        (void)fn, (void)args, (void)size, (void)stack_size, (void)name, (void)after, (void)after_arg,
+                (void)site;
         model_fail("a goroutine was started");
 }
 
