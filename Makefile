@@ -3,6 +3,7 @@
 #   make                                   library and command, in build/
 #   make demo                              a web server on goroutines, driven by wrk
 #   make test [SAN=address|thread|undefined] [TEST=regex]
+#   make test-tiny                         with tiny caches, and collections all the time
 #   make test-old-kernel                   tests of stacks and panics under Linux 6.1 (user-mode)
 #   make bench [BENCH=name]                weir against Go, in build/bench.tsv. BENCH=mem: its malloc
 #                                          against others', in build/bench-malloc.tsv, too; BENCH=data:
@@ -75,6 +76,12 @@ endif
 ifneq ($(filter data map,$(BENCH)),)
 	@tools/bench-map
 endif
+ifneq ($(filter gc,$(BENCH)),)
+	@echo 'Boehm:'; build/bench/peers/gc_boehm
+	@echo 'weir, with the program stopped from beginning to end:'; \
+		WEIR_DEBUG=gcstop=1 build/bench/gc -bench='requests|stores'
+	@build/bench/figures/stops
+endif
 ifeq ($(filter malloc map,$(BENCH)),)
 	@tools/bench $(if $(filter data,$(BENCH)),bytes,$(BENCH))
 endif
@@ -114,4 +121,13 @@ clean:
 	rm -rf build build-debug build-address build-thread build-undefined weir
 
 .NOTPARALLEL:
-.PHONY: all debug test litmus test-old-kernel test-real demo bench soak soak-gc install clean
+# Caches of two blocks, a walk of the heap after each operation, a collection each 16 allocations. Tests
+# that need switches of their own keep these.
+test-tiny: all
+	@tools/deps test
+	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
+	@cmake --build build --target tests $(jobs)
+	@WEIR_DEBUG=tiny=1,gcstress=16 ctest --test-dir build --output-on-failure $(jobs) \
+		-L '^(unit|examples|trouble)$$' $(if $(TEST),-R '$(TEST)')
+
+.PHONY: all debug test test-tiny litmus test-old-kernel test-real demo bench soak soak-gc install clean

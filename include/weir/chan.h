@@ -5,8 +5,8 @@
  * that many values wait in between. Closing says "no more": what was sent is still delivered.
  * Values are copied; a pointer in a value hands over what it points to.
  *
- * A channel is never freed by hand and stays valid as long as anybody can name it. (This version
- * collects nothing yet: a channel's memory lasts until the program ends.)
+ * A channel is a collected object (weir/gc.h): nobody frees it, and it stays valid as long as anybody can
+ * name it. What waits in its buffer is kept as long. It need not be closed to go.
  *
  * NULL is a channel on which nothing ever happens: send and receive park for ever, select never
  * chooses it, its length and capacity are 0.
@@ -84,6 +84,11 @@ WEIR_API weir_chan *weir_chan_new_with(size_t elem_size, size_t cap, const weir_
 
 /* The same for elements of type T. */
 #define weir_chan_make(T, cap) weir_chan_new(sizeof(T), (cap))
+
+/* The same for elements that hold no pointers to collected memory: the collector does not look into the
+ * buffer. */
+WEIR_API weir_chan *weir_chan_new_plain(size_t elem_size, size_t cap);
+#define weir_chan_make_plain(T, cap) weir_chan_new_plain(sizeof(T), (cap))
 
 /* Sends the element of size bytes at elem.
  *

@@ -11,15 +11,18 @@
  *         after the receive of that element. Wake-ups carry it through the run queue.
  * Cost    Buffered, nobody waiting: one locked instruction and a plain store for the lock, one line
  *         of the header and one of the buffer. Unbuffered ping-pong: one switch each way.
+ * Memory  A channel is a collected object: it goes when nobody can name it any more. Who is parked on it
+ *         names it. Without a buffer, or with elements too small for a pointer, or by the word of who made
+ *         it, it holds no pointers: then the collector neither reads it nor cares who writes it.
  * Not     A lock-free ring (one sequence number per slot): faster by one or two nanoseconds without
  *         contention, but closing, handing over and select then need a second protocol beside it. A
  *         buffer in a block of its own: one more miss. */
 #include "chan/chan.h"
-#include "mem/mem.h"
+#include "gc/gc.h"
 
 enum { ELEM_MAX = 64 * 1024, TRACED_MAX = 4096 };
 
-static weir_chan *make(size_t elem_size, size_t cap)
+static weir_chan *make(size_t elem_size, size_t cap, bool plain)
 {
         struct weir_chan *c;
         size_t            bytes;
@@ -31,7 +34,8 @@ static weir_chan *make(size_t elem_size, size_t cap)
         if (__builtin_mul_overflow(elem_size, cap, &bytes) || bytes > PTRDIFF_MAX - sizeof *c)
                 weir__panic("weir_chan_new: %zu elements of %zu bytes do not fit in memory", cap,
                             elem_size);
-        c = weir__mem_new(sizeof *c + bytes, "channel");
+        plain |= !cap || elem_size < sizeof(void *);
+        c = weir__gc_new_line(plain ? MEM_NOSCAN : MEM_PLAIN, sizeof *c + bytes);
         lock_init(&c->lock, chan);
         c->elem_size = (uint32_t)elem_size;
         c->cap = cap;
@@ -40,7 +44,12 @@ static weir_chan *make(size_t elem_size, size_t cap)
 
 weir_chan *weir_chan_new(size_t elem_size, size_t cap)
 {
-        return make(elem_size, cap);
+        return make(elem_size, cap, false);
+}
+
+weir_chan *weir_chan_new_plain(size_t elem_size, size_t cap)
+{
+        return make(elem_size, cap, true);
 }
 
 weir_chan *weir_chan_new_with(size_t elem_size, size_t cap, const weir_chan_options *opt)
@@ -48,11 +57,11 @@ weir_chan *weir_chan_new_with(size_t elem_size, size_t cap, const weir_chan_opti
         weir_chan *c;
 
         if (!opt || !opt->traced)
-                return make(elem_size, cap);
+                return make(elem_size, cap, false);
         if (elem_size >= TRACED_MAX)
                 weir__panic("weir_chan_new_with: traced elements of %zu bytes are over the limit of "
                             "%d; send a pointer", elem_size, TRACED_MAX - 1);
-        c = make(elem_size + TRACE_BYTES, cap);
+        c = make(elem_size + TRACE_BYTES, cap, false);
         c->traced = 1;
         return c;
 }

@@ -297,6 +297,9 @@ static int wait(const struct plan *pl, union slot *slot, struct g *g)
         bool              ok;
 
         enqueue_all(pl, slot, &s, g);
+        g->wait_cases = pl->cases;
+        g->wait_ncases = pl->n;
+        g->wait_timed = pl->timeout >= 0;
         weir__sched_park_begin(g,
                                pl->channels || pl->timeout >= 0 || pl->contexts ? WHY_SELECT
                                                                                 : WHY_SELECT_EMPTY,
@@ -308,8 +311,10 @@ static int wait(const struct plan *pl, union slot *slot, struct g *g)
         if (pl->timeout >= 0)
                 weir__timer_start(&t.timer, weir__time_after(pl->after), 0, on_timeout);
         weir__sched_park(g);
-        if (pl->timeout >= 0)
+        if (pl->timeout >= 0) {
                 weir__timer_stop(&t.timer);
+                g->wait_timed = false;
+        }
         winner = load_seq(&s.winner);
         if (pl->contexts)
                 unwatch_all(pl, slot, winner);

@@ -67,7 +67,7 @@ void weir__ctx_store(void **slot, void *v)
 {
         if (unlikely(load_relaxed(&weir__gc_barrier))) {
                 weir__mem_shade(load_relaxed(slot));
-                weir__mem_shade(v);
+                weir__mem_stores(slot, v);
         }
         store_release(slot, v);
 }
@@ -80,7 +80,7 @@ static const struct ctx_end *settle(weir_ctx *c, const struct ctx_end *e)
         const struct ctx_end *found = NULL;
 
         if (unlikely(load_relaxed(&weir__gc_barrier)))
-                weir__mem_shade(e);
+                weir__mem_stores(&c->end, e);
         return cas_seq(&c->end, &found, e) ? e : found;
 }
 

@@ -41,6 +41,7 @@
  *         who allocates (Go's assists): the marks have one owner each; who sleeps leaves its core
  *         to the marker, which is as good while there are as many threads as cores. */
 #include "gc/gc.h"
+#include "gc/leak.h"
 #include "base/debug.h"
 #include "os/os.h"
 #include "sched/sched.h"
@@ -99,6 +100,8 @@ struct gc_hooks weir__gc_hooks;
 
 /* ---- when ---- */
 
+static void look_for_leaks(void);
+
 static void pace(void)
 {
         store_relaxed(&weir__gc_wanted, 1);
@@ -108,7 +111,9 @@ static void pace(void)
 __attribute__((constructor)) static void begin_early(void)
 {
         weir__mem_hooks.pace = pace;
+        weir__sched_hooks.root_ends = look_for_leaks;
         store_relaxed(&weir__mem_trigger, (uint64_t)HEAP_MIN);
+        store_relaxed(&weir__gc_wanted, weir__debug_early("gcstress", 0) > 0);
 }
 
 /* Where the next cycle begins: so early that it ends at the goal, but not sooner than after a third of
@@ -188,7 +193,8 @@ static slowpath void read_environment(void)
                                                                            : PERCENT);
         if (gc.foreign && !weir__debug.gcforeign)
                 gc.percent = OFF;
-        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.harden ||
+        gc.stopped = WEIR_TSAN || WEIR_ASAN || weir__debug.gcstop || weir__debug.leaks ||
+                     weir__debug.gcstress || weir__debug.harden ||
                      weir__debug.sched >= 0 ||
                      weir__os_thread_start_quiet(run_beside, NULL, 256 << 10) < 0;
         if (!gc.stopped)
@@ -279,7 +285,17 @@ struct story {
         int64_t     first_ns, last_ns;  /* until all stood */
         size_t      finals, shaded, stacks, last_stacks, pages, last_pages, cards;
         uint32_t    rounds;
+        uint64_t    at_start, goal;     /* bytes: in use at its begin, and what it was to end at */
 };
+
+static void started(struct story *t)
+{
+        uint64_t live = load_relaxed(&gc.live), room = load_relaxed(&gc.room);
+
+        t->begin = weir__os_now();
+        t->at_start = live + load_relaxed(&weir__mem_since);
+        t->goal = room == UINT64_MAX ? 0 : live + room;
+}
 
 static void trace(const struct story *t)
 {
@@ -362,13 +378,34 @@ static void finish(struct story *t)
         weir__mem_gc.live = live;
 }
 
+static void note(const struct story *t)
+{
+        weir_gc_cycle c = {
+                .number = load_relaxed(&gc.cycles) + 1, .why = t->why, .began = t->begin,
+                .ended = t->end, .stop_first = t->running ? t->running - t->begin : 0,
+                .stop_last = t->end - (t->running ? t->stopping : t->begin), .before = t->before,
+                .live = load_relaxed(&gc.live), .born = t->born, .at_start = t->at_start,
+                .goal = t->goal, .next_goal = weir__mem_gc.next, .slowed = gc.napped,
+                .markers = nmarkers, .calls = t->finals,
+        };
+
+        for (uint32_t i = 0; i < nmarkers; i++) {
+                c.objects += markers[i].objects;
+                c.queue_peak = MAX(c.queue_peak, markers[i].peak);
+        }
+        c.cpu_ns = (uint64_t)(t->end - t->begin) * nmarkers;
+        weir__history_add(&c);
+}
+
 static void told(const struct story *t)
 {
+        note(t);
         if (t->why == forced)
                 fetch_add_relaxed(&weir__mem_gc.forced, 1);
         weir__count(gc_cycles, 1);
         if (gc.minor)
                 weir__count(gc_minor, 1);
+        fetch_add_relaxed(&weir__mem_gc.cycles, 1);
         if (unlikely(weir__debug.gctrace))
                 trace(t);
         fetch_add_relaxed(&gc.cycles, 1);
@@ -391,23 +428,35 @@ static void begun(void)
                 weir__gc_hooks.begin();
 }
 
-/* busy is the caller's. */
-static void collect_stopped(const char *why)
+/* busy is the caller's. leaks: look for goroutines that are stuck, and blocks of malloc. */
+static void collect_stopped(const char *why, bool leaks)
 {
         struct story t = { .why = why };
 
         sweep_all();                            /* what the last cycle left */
-        t.begin = weir__os_now();
+        gc.minor = false;
+        if (gc.gen)
+                weir__marks_clear();
+        started(&t);
         weir__roots_find(weir__world_stop);
         t.last_ns = weir__world_stats.stop_ns;
         begun();
+        if (gc.gen)
+                weir__cards_clear();
         prepare(weir__sched_procs());
-        weir__roots_mark(&markers[0]);
+        if (unlikely(leaks || weir__debug.leaks))
+                weir__leak_roots(&markers[0], drain);
+        else
+                weir__roots_mark(&markers[0]);
+        if (unlikely(leaks))
+                weir__leak_blocks();
         finish(&t);
         weir__world_start();
         t.end = weir__os_now();
         paused(t.end - t.begin);
         told(&t);
+        if (unlikely(weir__debug.leaks))
+                weir__leak_tell();
 }
 
 /* ---- beside the program ---- */
@@ -469,7 +518,7 @@ static void collect_beside(const char *why)
 
         sweep_all();
         choose(why);
-        t.begin = weir__os_now();
+        started(&t);
         prepare(MAX(weir__sched_procs() / 4, 1u));
         weir__roots_find(stop);
         t.first_ns = weir__world_stats.stop_ns;
@@ -495,6 +544,7 @@ static void collect_beside(const char *why)
         weir__watch_begin(&markers[0], gc.minor);
         drain();
         rounds(&t);
+        weir__special_look();
 
         t.stopping = weir__os_now();
         weir__roots_find(stop);
@@ -563,6 +613,15 @@ static void get_ready(void)
         }
 }
 
+/* Under gcstress each request comes here; every so many are due. */
+static bool is_stressed(void)
+{
+        static uint32_t requests;               /* atomic */
+
+        return unlikely(weir__debug.gcstress) && load_relaxed(&gc.percent) != OFF &&
+               fetch_add_relaxed(&requests, 1) % (uint32_t)weir__debug.gcstress == 0;
+}
+
 static bool is_due(void)
 {
         return load_relaxed(&weir__mem_since) >= load_relaxed(&weir__mem_trigger);
@@ -584,10 +643,9 @@ void weir__gc_poll(void)
         }
         if (exchange_seq(&gc.busy, 1))
                 return;
-        if (is_due())
-                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : by_goal);
-        else
-                store_relaxed(&weir__gc_wanted, 0);
+        if (is_due() || is_stressed())
+                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : by_goal, false);
+        store_relaxed(&weir__gc_wanted, weir__debug.gcstress > 0);
         store_release(&gc.busy, 0);
 }
 
@@ -625,7 +683,7 @@ void weir_gc_run(void)
         if (gc.stopped) {
                 while (exchange_seq(&gc.busy, 1))
                         weir_sleep(20 * WEIR_MICROSECOND);
-                collect_stopped(forced);
+                collect_stopped(forced, false);
                 store_release(&gc.busy, 0);
                 return;
         }
@@ -633,6 +691,27 @@ void weir_gc_run(void)
         ask();
         while (load_acquire(&gc.served) < mine)
                 weir_sleep(20 * WEIR_MICROSECOND);
+}
+
+size_t weir_gc_leaks(FILE *out)
+{
+        size_t n;
+
+        (void)weir__sched_need_g("weir_gc_leaks");
+        get_ready();
+        if (gc.foreign && !weir__debug.gcforeign)
+                return 0;
+        while (exchange_seq(&gc.busy, 1))
+                weir_sleep(20 * WEIR_MICROSECOND);
+        collect_stopped("leaks", true);
+        n = weir__leak_print(out);
+        store_release(&gc.busy, 0);
+        return n;
+}
+
+static void look_for_leaks(void)
+{
+        (void)weir_gc_leaks(stderr);
 }
 
 int weir_gc_percent(int percent)

@@ -11,14 +11,30 @@
 /* The number of a declared type; panics where its fields make no sense. */
 uint16_t weir__gc_type(const weir_type *t);
 
-/* ---- final.c; with the world stopped ---- */
+/* ---- special.c ---- */
 
-/* Marks what objects with finalizers point to, and objects whose finalizer waits to run. */
+/* Marks what is pinned, the arguments of cleanups, and what calls that wait to be made are about. Once
+ * in a cycle, after its first stop, or in its only one. */
+void weir__special_roots(struct marker *m);
+
+/* With the world stopped, calls fn for the words that weir__special_roots marks. */
+void weir__special_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+
+/* Beside the program, when most is marked: looks for objects that seem to have died. */
+void weir__special_look(void);
+
+/* In the last stop, when all roots are marked: marks what objects with finalizers point to. */
 void weir__final_mark(struct marker *m);
 
-/* After the marking: queues the finalizers of what is not marked, and marks that. Answers how
- * many. */
+/* The same, when all that is marked has been followed: clears weak pointers, queues finalizers and
+ * cleanups of what is not marked, and marks objects that are to be finalized. Answers how many
+ * calls were queued. */
 size_t weir__final_queue(struct marker *m);
+
+/* How many pins, finalizers, cleanups and weak pointers there are. From: any thread. */
+uint64_t weir__special_count(void);
+
+/* ---- final.c ---- */
 
 /* With the world running: starts a goroutine for what was queued. */
 void weir__final_run(void);
@@ -31,6 +47,13 @@ void weir__roots_find(void (*stopped)(void));
 
 /* With the world stopped: marks what the program holds outside of the collected heap. */
 void weir__roots_mark(struct marker *m);
+
+/* The same but for stacks, registers and thread-local variables. */
+void weir__roots_mark_but_stacks(struct marker *m);
+
+/* With the world stopped, calls fn for what is not excluded of globals and named memory, and for words
+ * of the runtime that keep what they name. */
+void weir__roots_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
 /* The same in parts: globals, named ranges, objects of the runtime; what threads hold; the stacks of
  * goroutines that ran since they were read, also beside the program. */
@@ -54,6 +77,11 @@ bool weir__watch_is_on(void);
  * that is left. */
 size_t weir__watch_round(struct marker *m);
 size_t weir__watch_end(struct marker *m);
+
+/* ---- history.c ---- */
+
+/* Notes a cycle, and prints the line of gcpacertrace. From: whoever ran it. */
+void weir__history_add(const weir_gc_cycle *c);
 
 /* ---- cycle.c ---- */
 
@@ -90,6 +118,9 @@ static inline void *weir__gc_new(enum mem_kind kind, size_t size)
         weir__gc_poll_anywhere();
         return weir__mem_alloc(kind, size);
 }
+
+/* The same, aligned to a cache line. */
+void *weir__gc_new_line(enum mem_kind kind, size_t size);
 
 /* The same for an object without pointers that may hold anything. */
 static inline void *weir__gc_new_dirty(size_t size)

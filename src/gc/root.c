@@ -63,21 +63,48 @@ static void mark_object(void *p, size_t size, void *arg)
         weir__mark_range(arg, (uintptr_t)p, (uintptr_t)p + size);
 }
 
-void weir__roots_mark(struct marker *m)
+static void mark_others(struct marker *m)
 {
         weir__roots_mark_last(m);
-        weir__world_each(mark_range, m);
+        weir__special_roots(m);
         weir__mark_skip_begin();
         weir__mark_malloc(m, true);
         weir__mark_skip_end();
 }
 
+void weir__roots_mark(struct marker *m)
+{
+        weir__world_each(mark_range, m);
+        mark_others(m);
+}
+
+void weir__roots_mark_but_stacks(struct marker *m)
+{
+        mark_others(m);
+}
+
+void weir__roots_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg)
+{
+        weir__exclude_look();
+        for (uint32_t i = 0; i < nglobals; i++)
+                weir__exclude_each(globals[i].low, globals[i].high, fn, arg);
+        for (uint32_t i = 0; i < nnamed; i++)
+                weir__exclude_each(named[i].low, named[i].high, fn, arg);
+        weir__special_each(fn, arg);
+}
+
+static void mark_globals(uintptr_t low, uintptr_t high, void *arg)
+{
+        weir__mark_globals(arg, low, high);
+}
+
 void weir__roots_mark_last(struct marker *m)
 {
+        weir__exclude_look();
         for (uint32_t i = 0; i < nglobals; i++)
-                weir__mark_globals(m, globals[i].low, globals[i].high);
+                weir__exclude_each(globals[i].low, globals[i].high, mark_globals, m);
         for (uint32_t i = 0; i < nnamed; i++)
-                weir__mark_range(m, named[i].low, named[i].high);
+                weir__mark_allowed(m, named[i].low, named[i].high);
         weir__mem_each_foreign(mark_object, m);
         weir__mark_settle(m);
 }
@@ -98,9 +125,10 @@ size_t weir__roots_mark_touched(struct marker *m, bool stopped)
 static char *copy;
 
 /* The same for memory that may go while it is read. */
-static void mark_copy(struct marker *m, uintptr_t low, uintptr_t high)
+static void mark_copy(uintptr_t low, uintptr_t high, void *arg)
 {
-        uintptr_t own, end, to = (uintptr_t)copy;
+        struct marker *m = arg;
+        uintptr_t      own, end, to = (uintptr_t)copy;
 
         weir__mem_variables(&own, &end);
         for (low = ALIGN_UP(low, (uintptr_t)8); low < high; low += COPY) {
@@ -120,8 +148,10 @@ void weir__roots_mark_beside(struct marker *m)
         if (!copy)
                 copy = weir__os_map(COPY);
         weir__roots_find(NULL);
+        weir__exclude_look();
+        weir__special_roots(m);
         for (uint32_t i = 0; copy && i < nglobals; i++)
-                mark_copy(m, globals[i].low, globals[i].high);
+                weir__exclude_each(globals[i].low, globals[i].high, mark_copy, m);
         for (uint32_t i = 0; copy; i++) {
                 struct range r = { 0 };
 
@@ -131,7 +161,7 @@ void weir__roots_mark_beside(struct marker *m)
                 lock_drop(&lock);
                 if (!r.high)
                         break;
-                mark_copy(m, r.low, r.high);
+                weir__exclude_each(r.low, r.high, mark_copy, m);
         }
         weir__scan_parked(mark_range, m);
         weir__mark_settle(m);

@@ -8,20 +8,25 @@
  *         overwritten; the types themselves are kept for ever, in a list that is searched when the
  *         table does not know. A description whose contents changed (its library was unloaded,
  *         another one is there) is another type.
+ *         Parts, members of another declared type, are written out into offsets, to any depth. Of a
+ *         part at the end without a number of its own, a flexible array, the marker gets the type
+ *         instead: how many there are follows from the size of the object.
  * Locks   types: the list, while it grows.
  * Order   What weir__mem_type is told is stored before the word that names it (release), and read
  *         by who has read that (acquire) or by a marker after a stop of the world.
  * Not     A number inside weir_type: it is const, in the program's read-only data. */
 #include "gc/gc.h"
+#include "base/debug.h"
 #include "base/lock.h"
 #include "os/os.h"
 
-enum { TABLE = 4096, NUMBERS = 1 << 16, FIELDS_MAX = 1 << 16 };
+enum { TABLE = 4096, NUMBERS = 1 << 16, FIELDS_MAX = 1 << 20, DEPTH_MAX = 32 };
 
 static struct known {
         const weir_type *type;
         size_t           size;
         const weir_ptrs *ptrs;
+        const weir_part *parts;
 } *known;                               /* lock: types; by number */
 static uint32_t    nknown = 1;          /* lock: types; 0 is no type */
 static struct lock lock = LOCK_INIT(types);
@@ -46,8 +51,73 @@ static uint32_t *room_for(size_t n)
         return at;
 }
 
-static void check_type(const weir_type *t)
+/* Where a part lies; one at the end without a number of its own reaches as far as there is. */
+struct extent {
+        size_t low, high;
+};
+
+static bool is_tail(const weir_part *a)
 {
+        return !a->count;
+}
+
+static struct extent extent_of(const weir_type *t, size_t i)
+{
+        struct extent e;
+
+        if (i < t->nptrs) {
+                e.low = t->ptrs[i].offset;
+                e.high = e.low + t->ptrs[i].count * sizeof(void *);
+        } else {
+                const weir_part *a = &t->parts[i - t->nptrs];
+
+                e.low = a->offset;
+                e.high = is_tail(a) ? SIZE_MAX : e.low + a->count * a->type->size;
+        }
+        return e;
+}
+
+static const weir_part *tail_of(const weir_type *t)
+{
+        return t->nparts && is_tail(&t->parts[t->nparts - 1]) ? &t->parts[t->nparts - 1] : NULL;
+}
+
+static void check_type(const weir_type *t, unsigned depth);
+
+static void check_parts(const weir_type *t, unsigned depth)
+{
+        for (size_t i = 0; i < t->nparts; i++) {
+                const weir_part *a = &t->parts[i];
+                struct extent    e = extent_of(t, t->nptrs + i);
+
+                check_type(a->type, depth + 1);
+                if (a->offset % sizeof(void *) && (a->type->nptrs || a->type->nparts))
+                        weir__panic("type %s: the part of type %s at byte %u is not aligned to "
+                                    "%zu", t->name, a->type->name, a->offset, sizeof(void *));
+                if (tail_of(a->type))
+                        weir__panic("type %s: the part of type %s at byte %u has a flexible "
+                                    "array, which can only be at the end of an object", t->name,
+                                    a->type->name, a->offset);
+                if (is_tail(a) && (i + 1 < t->nparts || a->offset > t->size || !a->type->size))
+                        weir__panic("type %s: the flexible array at byte %u is not its end",
+                                    t->name, a->offset);
+                if (!is_tail(a) && e.high > t->size)
+                        weir__panic("type %s: the part at bytes %zu to %zu lies outside of its "
+                                    "%zu bytes", t->name, e.low, e.high, t->size);
+                for (size_t k = 0; k < t->nptrs + i; k++) {
+                        struct extent o = extent_of(t, k);
+
+                        if (e.low < o.high && o.low < e.high)
+                                weir__panic("type %s: the members at bytes %zu and %zu overlap",
+                                            t->name, o.low, e.low);
+                }
+        }
+}
+
+static void check_type(const weir_type *t, unsigned depth)
+{
+        if (depth > DEPTH_MAX)
+                weir__panic("type %s: parts within parts, more than %d deep", t->name, DEPTH_MAX);
         for (size_t i = 0; i < t->nptrs; i++) {
                 const weir_ptrs *a = &t->ptrs[i];
                 size_t           end = a->offset + (size_t)a->count * sizeof(void *);
@@ -67,23 +137,76 @@ static void check_type(const weir_type *t)
                                 weir__panic("type %s: pointer fields at bytes %u and %u overlap",
                                             t->name, t->ptrs[k].offset, a->offset);
         }
+        check_parts(t, depth);
+}
+
+/* How many pointers an element of t has, a tail not counted. */
+static size_t count_pointers(const weir_type *t)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < t->nptrs; i++)
+                n += t->ptrs[i].count;
+        for (size_t i = 0; i < t->nparts; i++)
+                n += t->parts[i].count * count_pointers(t->parts[i].type);
+        return n;
+}
+
+/* Writes their offsets, from `base` on; answers where the next one goes. */
+static uint32_t *write_offsets(const weir_type *t, uint32_t base, uint32_t *at)
+{
+        for (size_t i = 0; i < t->nptrs; i++)
+                for (uint32_t k = 0; k < t->ptrs[i].count; k++)
+                        *at++ = base + t->ptrs[i].offset + k * (uint32_t)sizeof(void *);
+        for (size_t i = 0; i < t->nparts; i++)
+                for (uint32_t k = 0; k < t->parts[i].count; k++)
+                        at = write_offsets(t->parts[i].type,
+                                           base + t->parts[i].offset +
+                                                   k * (uint32_t)t->parts[i].type->size, at);
+        return at;
+}
+
+static uint16_t number_of(const weir_type *t);
+
+/* A tail without pointers: there is no element. */
+static const struct mem_type no_tail = { .name = "no pointers", .size = UINT32_MAX };
+
+/* 0: there are too many, or too large ones. lock: types is held. */
+static uint16_t add(const weir_type *t)
+{
+        const weir_part *tail = tail_of(t);
+        struct mem_type  m = { .name = t->name, .size = (uint32_t)t->size };
+        size_t           n = count_pointers(t);
+        uint32_t        *at;
+
+        if (n > FIELDS_MAX || t->size > UINT32_MAX)
+                return 0;
+        if (tail) {
+                uint16_t number = count_pointers(tail->type) ? number_of(tail->type) : 0;
+
+                if (!number && count_pointers(tail->type))
+                        return 0;
+                m.tail = number ? weir__mem_type_of(number) : &no_tail;
+                m.from = tail->offset;
+        }
+        if (nknown == NUMBERS)
+                return 0;
+        m.n = (uint32_t)n;
+        m.at = at = room_for(n);
+        write_offsets(t, 0, at);
+        weir__mem_type((uint16_t)nknown, &m);
+        known[nknown] = (struct known){ t, t->size, t->ptrs, t->parts };
+        return (uint16_t)nknown++;
 }
 
 /* lock: types is held. */
-static uint16_t add(const weir_type *t)
+static uint16_t number_of(const weir_type *t)
 {
-        struct mem_type m = { .name = t->name, .size = (uint32_t)t->size };
-        uint32_t       *at;
-
-        for (size_t i = 0; i < t->nptrs; i++)
-                m.n += t->ptrs[i].count;
-        m.at = at = room_for(m.n);
-        for (size_t i = 0; i < t->nptrs; i++)
-                for (uint32_t k = 0; k < t->ptrs[i].count; k++)
-                        *at++ = t->ptrs[i].offset + k * (uint32_t)sizeof(void *);
-        weir__mem_type((uint16_t)nknown, &m);
-        known[nknown] = (struct known){ t, t->size, t->ptrs };
-        return (uint16_t)nknown++;
+        for (uint32_t i = 1; i < nknown; i++)
+                if (known[i].type == t && known[i].size == t->size && known[i].ptrs == t->ptrs &&
+                    known[i].parts == t->parts)
+                        return (uint16_t)i;
+        return add(t);
 }
 
 /* 0: there are too many types; its objects are scanned as if nothing were known of them. */
@@ -92,15 +215,12 @@ static slowpath uint16_t look_up(const weir_type *t)
         uint64_t *word = &table[((uintptr_t)t >> 4) % TABLE];
         uint16_t  number = 0;
 
-        check_type(t);
+        check_type(t, 0);
         lock_take(&lock);
         if (!known)
                 known = weir__os_map(NUMBERS * sizeof *known);
-        for (uint32_t i = 1; known && i < nknown && !number; i++)
-                if (known[i].type == t && known[i].size == t->size && known[i].ptrs == t->ptrs)
-                        number = (uint16_t)i;
-        if (known && !number && nknown < NUMBERS && t->size <= UINT32_MAX)
-                number = add(t);
+        if (known)
+                number = number_of(t);
         lock_drop(&lock);
         /* pairs with the acquire below */
         store_release(word, (uint64_t)number << 48 | (uintptr_t)t);
@@ -116,7 +236,12 @@ uint16_t weir__gc_type(const weir_type *t)
         return look_up(t);
 }
 
-/* ---- the barrier ---- */
+/* ---- the barrier ----
+ *
+ * Both values are told, Yuasa's and Dijkstra's way together. Dijkstra's alone, of new ones, loses nothing
+ * here either: who takes the last pointer out of an object that is not scanned yet has it on a stack or
+ * in a register, which is read again, for it ran. What the old one buys is that less is left for that.
+ * gcbarrier=1 is there to measure it. */
 
 /* Under the name of the header's inline function too, for programs that have it declared only. */
 void weir__gc_write_call(void *slot, const void *value) __asm__("weir_gc_write")
@@ -124,7 +249,8 @@ void weir__gc_write_call(void *slot, const void *value) __asm__("weir_gc_write")
 
 void weir__gc_write_told(void *slot, const void *value)
 {
-        weir__mem_shade(__atomic_load_n((void **)slot, __ATOMIC_RELAXED));
+        if (likely(!weir__debug.gcbarrier))
+                weir__mem_shade(__atomic_load_n((void **)slot, __ATOMIC_RELAXED));
         weir__mem_shade(value);
         __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
@@ -153,7 +279,8 @@ void weir_gc_move(void *dst, const void *src, size_t size)
         if (unlikely(barrier == BARRIER_CARDS)) {
                 set_cards(dst, size);
         } else if (unlikely(barrier)) {
-                shade_words(dst, size);
+                if (likely(!weir__debug.gcbarrier))
+                        shade_words(dst, size);
                 shade_words(src, size);
         }
         if (size)
@@ -194,10 +321,46 @@ void *weir_gc_alloc(const weir_type *t, size_t n)
         if (unlikely(!size))
                 return (void *)(uintptr_t)nothing;
         size += n > 1;                                  /* the same; of one object see mark.c */
-        if (!t->nptrs)
+        if (unlikely(t->nparts) && n > 1 && tail_of(t))
+                weir__panic("weir_gc_alloc: %zu objects of %s, which ends with a flexible array",
+                            n, t->name);
+        if (!t->nptrs && !t->nparts)
                 return weir__mem_alloc(MEM_NOSCAN, size);
         number = weir__gc_type(t);
         if (unlikely(!number))
                 return weir__mem_alloc(MEM_PLAIN, size + (n == 1));
+        return weir__mem_alloc_typed(number, size);
+}
+
+void *weir__gc_new_line(enum mem_kind kind, size_t size)
+{
+        size_t room;
+
+        /* Objects stand side by side from the start of a page on. */
+        while ((room = weir__mem_round(size)) % CACHE_LINE)
+                size = room + 1;
+        return weir__gc_new(kind, size);
+}
+
+void *weir_gc_alloc_flex(const weir_type *t, size_t n)
+{
+        const weir_part *tail;
+        size_t           size;
+        uint16_t         number;
+
+        (void)weir__sched_need_g("weir_gc_alloc_flex");
+        if (unlikely(load_relaxed(&weir__gc_wanted)))
+                weir__gc_poll_and_wait();
+        tail = tail_of(t);
+        if (unlikely(!tail))
+                weir__panic("weir_gc_alloc_flex: type %s does not end with a flexible array",
+                            t->name);
+        number = weir__gc_type(t);
+        if (unlikely(__builtin_mul_overflow(tail->type->size, n, &size) ||
+                     __builtin_add_overflow(size, tail->offset, &size) || size >= PTRDIFF_MAX))
+                too_large(tail->type, n);
+        size = MAX(size, t->size) + 1;                  /* for a pointer to its end */
+        if (unlikely(!number))
+                return weir__mem_alloc(MEM_PLAIN, size);
         return weir__mem_alloc_typed(number, size);
 }

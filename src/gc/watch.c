@@ -113,6 +113,7 @@ void weir__watch_begin(struct marker *m, bool minor)
                 scan_written(m);
                 return;
         }
+        weir__exclude_look();
         weir__mark_skip_begin();
         weir__mark_malloc(m, false);
         weir__mark_skip_end();
@@ -121,6 +122,7 @@ void weir__watch_begin(struct marker *m, bool minor)
 /* Scans what find_written() found. */
 static void scan_written(struct marker *m)
 {
+        weir__exclude_look();
         weir__mark_skip_begin();
         if (lost)
                 weir__mem_each_watched(again, m);

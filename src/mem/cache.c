@@ -37,6 +37,7 @@
 enum {
         START_SLOTS = 8,                /* of a new bin; doubles when it proves too small */
         MAX_SLOTS = 1024,
+        MAX_SLOTS_PLAIN = 64,           /* of a plain class: few programs use them much */
         MAX_BYTES = 256 << 10,           /* per class */
 };
 
@@ -52,6 +53,10 @@ struct cache weir__cache_closed = {
         .bin = {
                 [0] = { &closed_slots[1], &closed_slots[1], 0, &closed_slots[1] },
 #include "mem/class.def"
+#undef CLASS
+#define CLASS(number, bytes, pages, objects, magic) \
+        [number + CLASSES - 1] = { &closed_slots[1], &closed_slots[1], 0, &closed_slots[1] },
+#include "mem/class.def"
         },
 };
 #undef CLASS
@@ -65,7 +70,9 @@ static bool          have_key;          /* const after start */
 
 static unsigned slots_of(unsigned class)
 {
-        return MIN(MAX((unsigned)MAX_BYTES / weir__class[class].size, 2u), (unsigned)MAX_SLOTS);
+        unsigned most = class < CLASSES ? MAX_SLOTS : MAX_SLOTS_PLAIN;
+
+        return MIN(MAX((unsigned)MAX_BYTES / weir__class[class].size, 2u), most);
 }
 
 /* ---- birth and death ---- */
@@ -76,14 +83,14 @@ static struct cache *cache_new(void)
         struct cache *c;
         void        **slot;
 
-        for (unsigned i = 1; i < CLASSES; i++)
+        for (unsigned i = 1; i < BINS; i++)
                 words += 1 + slots_of(i);
         c = weir__fixed_alloc(ALIGN_UP(sizeof *c, (size_t)16) + words * sizeof(void *));
         if (!c)
                 return NULL;
         slot = (void **)(void *)((char *)c + ALIGN_UP(sizeof *c, (size_t)16));
         c->bin[0] = weir__cache_closed.bin[0];
-        for (unsigned i = 1; i < CLASSES; i++) {
+        for (unsigned i = 1; i < BINS; i++) {
                 unsigned n = load_relaxed(&weir__mem_mode) & MODE_TINY ? 2 : START_SLOTS;
 
                 c->bin[i].base = c->bin[i].top = slot + 1;
@@ -247,7 +254,7 @@ void weir__cache_spill(struct cache *c, unsigned class, void *p)
 void weir__cache_trim(struct cache *c)
 {
         store_relaxed(&c->trim, 0);
-        for (unsigned i = 1; i < CLASSES; i++) {
+        for (unsigned i = 1; i < BINS; i++) {
                 struct bin *b = &c->bin[i];
                 size_t      have = (size_t)(b->top - b->base), cap = (size_t)(b->high - b->base);
 
@@ -260,7 +267,7 @@ void weir__cache_trim(struct cache *c)
 
 void weir__cache_flush(struct cache *c)
 {
-        for (unsigned i = 1; i < CLASSES; i++) {
+        for (unsigned i = 1; i < BINS; i++) {
                 struct bin *b = &c->bin[i];
 
                 if (b->top != b->base)

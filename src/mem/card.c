@@ -40,6 +40,16 @@ bool weir__cards_init(void)
         return true;
 }
 
+void weir__mem_stores(const void *slot, const void *value)
+{
+        uintptr_t at = (uintptr_t)slot - weir__gc_cards.base;
+
+        if (load_relaxed(&weir__gc_barrier) == BARRIER_MARK)
+                weir__mem_shade(value);
+        else if (at < weir__gc_cards.bytes)
+                store_relaxed(&weir__gc_cards.card[at >> WEIR_CARD_SHIFT_], (uint8_t)1);
+}
+
 /* Calls fn for each card that is set, and clears it. */
 static size_t take_all(void (*fn)(struct marker *m, uintptr_t low), struct marker *m)
 {

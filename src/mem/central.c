@@ -26,14 +26,14 @@
  *         kept, and on the mixed bench 1.10 bytes are resident per live byte, as with tcmalloc. */
 #include "mem/heap.h"
 
-struct central weir__central[KINDS][CLASSES];
+struct central weir__central[KINDS][BINS];
 uint32_t       weir__sweep_parity;
 uint64_t       weir__unswept;
 
 bool weir__central_init(void)
 {
         for (unsigned kind = 0; kind < KINDS; kind++)
-                for (unsigned class = 1; class < CLASSES; class++) {
+                for (unsigned class = 1; class < classes_of(kind); class++) {
                         struct central *c = &weir__central[kind][class];
 
                         lock_init(&c->lock, central);
@@ -254,7 +254,7 @@ static struct span *retire_empty(struct central *c)
 
 void weir__central_drain(void)
 {
-        for (unsigned class = 1; class < CLASSES; class++) {
+        for (unsigned class = 1; class < BINS; class++) {
                 struct central *c = &weir__central[MEM_MANUAL][class];
                 struct span    *empty = NULL, *more;
 

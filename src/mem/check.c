@@ -15,8 +15,8 @@
 
 struct walk {
         size_t   pages, count;
-        uint32_t spans[KINDS][CLASSES], partial[KINDS][CLASSES], held[KINDS][CLASSES];
-        uint64_t objects[KINDS][CLASSES], nfree[KINDS][CLASSES];
+        uint32_t spans[KINDS][BINS], partial[KINDS][BINS], held[KINDS][BINS];
+        uint64_t objects[KINDS][BINS], nfree[KINDS][BINS];
 };
 
 static void check_span(struct span *s, void *arg)
@@ -143,7 +143,7 @@ void weir__mem_check(void)
                 weir__throw("%zu structs of spans are in use, but there are %zu spans",
                             weir__spans_used, w.count);
         for (unsigned kind = 0; kind < KINDS; kind++)
-                for (unsigned class = 1; class < CLASSES; class++)
+                for (unsigned class = 1; class < classes_of(kind); class++)
                         check_central(&w, kind, class);
         weir__mem_unlock_all();
 }

@@ -31,7 +31,7 @@ struct trend {
         bool     seen;
 };
 
-static struct trend trends[KINDS][CLASSES];             /* only who looks: the monitor */
+static struct trend trends[KINDS][BINS];             /* only who looks: the monitor */
 
 /* Answers whether it is to be called a suspect now. */
 static bool follow(struct trend *t, uint64_t used)
@@ -63,7 +63,7 @@ static bool follow(struct trend *t, uint64_t used)
 
 unsigned weir__growth_look(struct out *o)
 {
-        static struct heap_use use[KINDS][CLASSES];     /* only who looks; large for a stack */
+        static struct heap_use use[KINDS][BINS];     /* only who looks; large for a stack */
         weir_mem_stats         s;
         unsigned               suspects = 0;
 
@@ -73,7 +73,7 @@ unsigned weir__growth_look(struct out *o)
                         (unsigned long long)s.heap_in_use / 1024,
                         (unsigned long long)(s.heap_idle - s.heap_released) / 1024);
         for (unsigned k = 0; k < KINDS; k++)
-                for (unsigned i = 1; i < CLASSES; i++) {
+                for (unsigned i = 1; i < classes_of(k); i++) {
                         const struct heap_use *u = &use[k][i];
                         uint64_t               before = trends[k][i].last;
                         bool                   seen = trends[k][i].seen;
@@ -82,7 +82,7 @@ unsigned weir__growth_look(struct out *o)
                         if (!seen || u->objects <= before)
                                 continue;
                         weir__out_print(o, " %s %u +%llu (%u spans, %u partial)",
-                                        weir__kind_name[k], weir__class[i].size,
+                                        weir__kind_name(k, i), weir__class[i].size,
                                         (unsigned long long)(u->objects - before), u->spans,
                                         u->partial);
                         if (!suspect)

@@ -31,13 +31,28 @@ enum { CLASS_NONE,
        CLASSES };
 #undef CLASS
 
+/* Blocks of malloc that hold no pointers (weir_malloc_plain) have classes of their own behind the
+ * others: the same sizes again. */
+enum { BINS = 2 * CLASSES - 1 };
+
+static inline unsigned plain_class(unsigned class)
+{
+        return class + CLASSES - 1;
+}
+
+/* How many classes a kind has, class 0 counted. */
+static inline unsigned classes_of(unsigned kind)
+{
+        return kind == MEM_MANUAL ? (unsigned)BINS : (unsigned)CLASSES;
+}
+
 struct class {
         uint32_t size;          /* bytes of an object */
         uint16_t pages;         /* of a span */
         uint16_t objects;       /* in it */
         uint64_t magic;         /* (offset * magic) >> 40 is the index of an object */
 };
-extern const struct class weir__class[CLASSES];
+extern const struct class weir__class[BINS];
 
 /* The class of a request by (size + 7) / 8 up to FINE_MAX, by (size + 127) / 128 up to SMALL_MAX.
  * Const after the allocator's start. */
@@ -104,6 +119,7 @@ struct span {
                                          * any more */
         uint8_t      guarded;           /* const while used; harden: the last page is a guard */
         uint8_t      sampled;           /* const while used: its free is reported */
+        uint8_t      unscanned;         /* atomic; malloc's: by its word it holds no pointers */
         uint8_t      parity;            /* large, collected: of the cycle it was swept in; atomic */
         uint32_t     version;           /* odd while a struct is filled in anew; atomic */
         struct span *next, *prev;       /* lock: central; of an unused struct: lock: heap */
@@ -178,7 +194,7 @@ extern struct heap_map weir__heap;
 /* What the collector has to know of a page whose writes it cannot see. What a page of a released
  * span was stays until it is used anew.
  *
- *   WATCH_ON      of a kind without a barrier: malloc's or plain
+ *   WATCH_ON      of a kind without a barrier: malloc's (but of malloc's plain classes) or plain
  *   WATCH_CLEAN   malloc's, and when it was last scanned no word in it was a pointer to collected
  *                 memory; the collector's alone, but for a page that is taken into use */
 enum { WATCH_ON = 1, WATCH_CLEAN = 2 };
@@ -225,6 +241,9 @@ void         weir__span_release(struct span *s);
 
 /* Changes how many pages a large span has, in place. False: there is no room. */
 bool weir__span_resize(struct span *s, size_t size);
+
+/* A large span of malloc's that holds no pointers from now on. */
+void weir__span_unscanned(struct span *s);
 
 /* The same content in a large span of more bytes, and s is released; both are hardly in memory at
  * once. NULL: s is not one that is moved so, or there is no room; it is as it was. */
@@ -287,7 +306,7 @@ struct central {
         void       **transfer;          /* lock: own; whole batches on their way between caches */
         struct span *list[LISTS];       /* lock: own; spans that no cache holds; LIST_NONE: none */
 } __attribute__((aligned(CACHE_LINE)));
-extern struct central weir__central[KINDS][CLASSES];
+extern struct central weir__central[KINDS][BINS];
 
 bool weir__central_init(void);
 
@@ -334,7 +353,7 @@ struct run {
 };
 
 struct cache {
-        struct bin    bin[CLASSES];     /* bin 0 is empty and full */
+        struct bin    bin[BINS];        /* bin 0 is empty and full */
         struct run  (*run)[CLASSES];    /* per kind but manual; NULL before the first use */
         char         *tiny, *tiny_end;  /* only the owner: the block that tiny ones are cut from */
         uint32_t      busy;             /* only the owner: inside of a slow path */
@@ -344,8 +363,8 @@ struct cache {
         uint64_t      collected_bytes;  /* atomic, only the owner writes */
         uint64_t      large, large_bytes;       /* atomic, only the owner writes: mallocs, ever */
         uint64_t      large_frees;              /* atomic, only the owner writes */
-        uint64_t      taken[CLASSES];   /* atomic, only the owner writes: objects from central */
-        uint64_t      given[CLASSES];   /* atomic, only the owner writes: objects to central */
+        uint64_t      taken[BINS];      /* atomic, only the owner writes: objects from central */
+        uint64_t      given[BINS];      /* atomic, only the owner writes: objects to central */
         int64_t       sample;           /* only the owner: bytes to the next sampled allocation */
         struct cache *next;             /* const once in the list of all */
         struct cache *spare;            /* lock: caches; those without a thread */
@@ -459,7 +478,7 @@ uint64_t weir__mem_held(void);
 /* The rows of the table per class with the most stranded bytes. */
 void weir__report_classes(struct out *o, unsigned most);
 
-extern const char *const weir__kind_name[KINDS];
+const char *weir__kind_name(unsigned kind, unsigned class);
 
 /* Of one kind and size: objects in use, without those that caches hold; its spans, how many of them
  * are partly free. */
@@ -467,7 +486,7 @@ struct heap_use {
         uint64_t objects;
         uint32_t spans, partial;
 };
-void weir__heap_used(struct heap_use ret[KINDS][CLASSES]);
+void weir__heap_used(struct heap_use ret[KINDS][BINS]);
 
 /* Collected objects swept, ever. */
 extern uint64_t weir__swept, weir__swept_bytes;         /* atomic */

@@ -8,7 +8,11 @@
 
 #define CLASS(number, bytes, pages, objects, magic) \
         [number] = { bytes, pages, objects, UINT64_C(magic) },
-const struct class weir__class[CLASSES] = {
+const struct class weir__class[BINS] = {
+#include "mem/class.def"
+#undef CLASS
+#define CLASS(number, bytes, pages, objects, magic) \
+        [number + CLASSES - 1] = { bytes, pages, objects, UINT64_C(magic) },
 #include "mem/class.def"
 };
 #undef CLASS

@@ -31,7 +31,7 @@ static void each_lock(void (*fn)(uint32_t *word))
         fn(&weir__quarantine_lock.word);
         fn(&weir__caches_lock.word);
         for (unsigned kind = 0; kind < KINDS; kind++)
-                for (unsigned class = 1; class < CLASSES; class++)
+                for (unsigned class = 1; class < classes_of(kind); class++)
                         fn(&weir__central[kind][class].lock.word);
         fn(&weir__shades_lock.word);
         fn(&weir__heap_lock.word);

@@ -23,6 +23,7 @@
 #include "os/os.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <weir/gc.h>
 
 /* Functions in which a thread may be interrupted between reading its cache and writing it. */
 #define FAST __attribute__((section("weir_mem_text"), __noinline__))
@@ -86,7 +87,7 @@ static void *alloc_small(struct cache *c, unsigned class)
         return p ? p : weir__cache_refill(c, class);
 }
 
-static void *alloc_large(struct cache *c, size_t size, size_t align, bool *ret_zero)
+static void *alloc_large(struct cache *c, size_t size, size_t align, bool plain, bool *ret_zero)
 {
         struct span *s = NULL;
 
@@ -94,6 +95,8 @@ static void *alloc_large(struct cache *c, size_t size, size_t align, bool *ret_z
                 s = weir__span_new_large(MEM_MANUAL, size, align, ret_zero);
         if (!s)
                 return NULL;
+        if (plain)
+                weir__span_unscanned(s);
         if (c != &weir__cache_closed) {
                 owner_add(&c->large, 1);
                 owner_add(&c->large_bytes, span_bytes(s));
@@ -122,11 +125,19 @@ void *weir__block_alloc(struct cache *c, size_t size, size_t align, bool *ret_ze
         unsigned class = aligned_class(align, size);
 
         *ret_zero = false;
-        return class ? alloc_small(c, class) : alloc_large(c, size, align, ret_zero);
+        return class ? alloc_small(c, class) : alloc_large(c, size, align, false, ret_zero);
+}
+
+static void *plain_alloc(struct cache *c, size_t size)
+{
+        bool zero;
+
+        return size <= SMALL_MAX ? alloc_small(c, plain_class(class_of_size(size)))
+                                 : alloc_large(c, size, 1, true, &zero);
 }
 
 /* With everything that slow paths have to look at. zero: the caller wants zeroes. */
-static void *alloc_slow(size_t size, size_t align, bool zero)
+static void *alloc_slow(size_t size, size_t align, bool zero, bool plain)
 {
         struct cache *c;
         bool          is_zero = false;
@@ -142,6 +153,8 @@ static void *alloc_slow(size_t size, size_t align, bool zero)
                 p = weir__harden_alloc(size, align, &is_zero);
         else if (unlikely(mode() & MODE_SAMPLE) && weir__sample_due(c, size))
                 p = weir__sample_alloc(c, size, align, &is_zero);
+        else if (plain)
+                p = plain_alloc(c, size);
         else
                 p = weir__block_alloc(c, size, align, &is_zero);
         if (unlikely(mode() & MODE_TRACE))
@@ -157,7 +170,12 @@ static void *alloc_slow(size_t size, size_t align, bool zero)
 
 static FAST void *malloc_slow(size_t size)
 {
-        return alloc_slow(size, 1, false);
+        return alloc_slow(size, 1, false, false);
+}
+
+static FAST void *malloc_plain_slow(size_t size)
+{
+        return alloc_slow(size, 1, false, true);
 }
 
 FAST void *weir__malloc(size_t size)
@@ -171,6 +189,23 @@ FAST void *weir__malloc(size_t size)
         p = b->top[-1];
         if (unlikely(!p))
                 return malloc_slow(size);
+        store_relaxed(&b->top, b->top - 1);
+        owner_add(&b->mallocs, 1);
+        return p;
+}
+
+/* As weir__malloc, in a class whose spans the collector passes over. */
+FAST void *weir__malloc_plain(size_t size)
+{
+        struct bin *b;
+        void       *p;
+
+        if (unlikely(size > SMALL_MAX))
+                return malloc_plain_slow(size);
+        b = &weir__cache->bin[plain_class(class_of_size(size))];
+        p = b->top[-1];
+        if (unlikely(!p))
+                return malloc_plain_slow(size);
         store_relaxed(&b->top, b->top - 1);
         owner_add(&b->mallocs, 1);
         return p;
@@ -274,7 +309,7 @@ void *weir__calloc(size_t n, size_t size)
                 return NULL;
         }
         if (unlikely(bytes > SMALL_MAX))
-                return alloc_slow(bytes, 1, true);
+                return alloc_slow(bytes, 1, true, false);
         p = weir__malloc(bytes);
         return likely(p) ? memset(p, 0, bytes) : NULL;
 }
@@ -334,6 +369,7 @@ static void *move(void *p, size_t size)
 
 void *weir__realloc(void *p, size_t size)
 {
+        bool   plain = false;
         size_t old;
         void  *new;
 
@@ -353,9 +389,9 @@ void *weir__realloc(void *p, size_t size)
                 old = weir__harden_size(p);
         else if (resize_in_place(p, size, &old))
                 return p;
-        else if ((new = move(p, size)))
+        else if (plain = weir__span_of((uintptr_t)p)->unscanned, (new = move(p, size)))
                 return new;
-        new = weir__malloc(size);
+        new = plain ? weir__malloc_plain(size) : weir__malloc(size);
         if (!new)
                 return NULL;
         memcpy(new, p, MIN(old, size));
@@ -372,10 +408,16 @@ void *weir__memalign(size_t align, size_t size)
                 weir__os_errno_set(ENOMEM);
                 return NULL;
         }
-        return alloc_slow(size, align, false);
+        return alloc_slow(size, align, false, false);
 }
 
 /* ---- the public names ---- */
+
+/* Where malloc is another's, its free has to take the block. */
+void *weir_malloc_plain(size_t size)
+{
+        return WEIR_MALLOC ? weir__malloc_plain(size) : malloc(size);
+}
 
 #if WEIR_MALLOC
 

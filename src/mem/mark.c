@@ -89,6 +89,11 @@ void weir__mem_type(uint16_t number, const struct mem_type *type)
         types[number] = *type;
 }
 
+const struct mem_type *weir__mem_type_of(uint16_t number)
+{
+        return &types[number];
+}
+
 /* ---- one word ---- */
 
 static inline void push(struct marker *m, struct span *s)
@@ -286,8 +291,8 @@ void weir__mark_pointer(struct marker *m, const void *p)
 
 /* ---- one object ---- */
 
-static no_sanitize void scan_typed(struct marker *m, uintptr_t at, size_t size,
-                                   const struct mem_type *t)
+static inline no_sanitize void scan_elements(struct marker *m, uintptr_t at, size_t size,
+                                             const struct mem_type *t)
 {
         for (uintptr_t end = at + size; at + t->size <= end; at += t->size) {
                 for (uint32_t i = 0; i < t->n; i++) {
@@ -298,6 +303,18 @@ static no_sanitize void scan_typed(struct marker *m, uintptr_t at, size_t size,
                 }
                 m->words += t->n;
         }
+}
+
+static no_sanitize void scan_typed(struct marker *m, uintptr_t at, size_t size,
+                                   const struct mem_type *t)
+{
+        if (unlikely(t->tail)) {
+                scan_elements(m, at, t->size, t);
+                at += t->from;
+                size -= t->from;
+                t = t->tail;
+        }
+        scan_elements(m, at, size, t);
 }
 
 static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
@@ -628,13 +645,9 @@ void weir__marks_clear(void)
 
 /* ---- WEIR_DEBUG=gccheck=1 ---- */
 
-static no_sanitize void check_object(struct span *s, uint32_t i)
+static no_sanitize void check_elements(uintptr_t at, size_t size, const struct mem_type *t)
 {
-        const struct mem_type *t = &types[s->types[i]];
-        uintptr_t              at = span_object(s, i);
-        size_t                 size = s->class ? s->size : load_relaxed(&s->asked);
-
-        for (uintptr_t end = at + size, e = at; s->types[i] && e + t->size <= end; e += t->size)
+        for (uintptr_t end = at + size, e = at; e + t->size <= end; e += t->size)
                 for (uint32_t k = 0; k < t->n; k++) {
                         uintptr_t    word = *(const volatile uintptr_t *)(e + t->at[k]);
                         struct span *to = collected_span(word);
@@ -646,6 +659,19 @@ static no_sanitize void check_object(struct span *s, uint32_t i)
                                             "lost", t->name ? t->name : "object", (void *)e,
                                             t->at[k], (void *)span_object(to, j));
                 }
+}
+
+static void check_object(struct span *s, uint32_t i)
+{
+        const struct mem_type *t = &types[s->types[i]];
+        uintptr_t              at = span_object(s, i);
+        size_t                 size = s->class ? s->size : load_relaxed(&s->asked);
+
+        if (!s->types[i])
+                return;
+        check_elements(at, t->tail ? t->size : size, t);
+        if (t->tail)
+                check_elements(at + t->from, size - t->from, t->tail);
 }
 
 static void check_span(struct span *s, void *arg)

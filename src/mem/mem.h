@@ -36,6 +36,7 @@ void  *weir__malloc(size_t size);
 void  *weir__calloc(size_t n, size_t size);
 void  *weir__realloc(void *p, size_t size);
 void   weir__free(void *p);
+void  *weir__malloc_plain(size_t size);
 void  *weir__memalign(size_t align, size_t size);
 size_t weir__malloc_usable_size(const void *p);
 
@@ -58,13 +59,19 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size);
 /* The same for a typed object whose type has been told by weir__mem_type. */
 void *weir__mem_alloc_typed(uint16_t type, size_t size);
 
-/* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. */
+/* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. With a
+ * tail: one such element, and from the offset `from` on elements of the tail to the end. */
 struct mem_type {
-        const char     *name;
-        uint32_t        size;
-        uint32_t        n;
-        const uint32_t *at;
+        const char            *name;
+        uint32_t               size;
+        uint32_t               n;
+        const uint32_t        *at;
+        const struct mem_type *tail;
+        uint32_t               from;
 };
+
+/* What was told of a number. */
+const struct mem_type *weir__mem_type_of(uint16_t number);
 void weir__mem_type(uint16_t number, const struct mem_type *type);
 
 /* How many bytes the object of a request of size bytes really has. */
@@ -152,6 +159,19 @@ void weir__mark_malloc(struct marker *m, bool stopped);
  * lie in [low, high): memory of the heap that was written. */
 void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high);
 
+/* With the world stopped, between those two: calls fn for each block of malloc that the program has,
+ * with its size, that of its class. */
+void weir__mem_each_block(void (*fn)(void *p, size_t size, void *arg), void *arg);
+
+/* Excluded memory (exclude.c). Takes a copy of what the program excluded, for the scans that follow;
+ * calls fn for what is left of [low, high), marks it; whether there is anything excluded in there.
+ * From: the collector. */
+void weir__exclude_look(void);
+void weir__exclude_each(uintptr_t low, uintptr_t high,
+                        void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
+bool weir__exclude_any(uintptr_t low, uintptr_t high);
+void weir__mark_allowed(struct marker *m, uintptr_t low, uintptr_t high);
+
 /* Around both: notes which blocks of malloc are free though their spans do not say so. */
 void weir__mark_skip_begin(void);
 void weir__mark_skip_end(void);
@@ -191,6 +211,9 @@ extern uint32_t weir__gc_barrier;       /* atomic */
 void weir__mem_shade(const void *p);
 
 enum { BARRIER_OFF, BARRIER_MARK, BARRIER_CARDS };
+
+/* While the barrier is not off: value is about to be stored in slot, by other means than weir_set. */
+void weir__mem_stores(const void *slot, const void *value);
 
 /* Marks what buffers that were filled name; or what all of them do, with the world stopped. Answers
  * how many there were. */

@@ -86,7 +86,7 @@ static void scan_part(struct marker *m, uintptr_t at, size_t size, uintptr_t low
         low = MAX(low, at);
         high = MIN(high, at + size);
         if (low < high)
-                weir__mark_range(m, low, high);
+                weir__mark_allowed(m, low, high);
 }
 
 /* What blocks in use of a malloc span hold in [low, high), which lies in it. */
@@ -141,7 +141,7 @@ static void scan_manual(struct marker *m, struct span *s, size_t page, bool stop
                 before = m->found;
                 scan_blocks(m, s, low, low + PAGE_SIZE);
                 weir__mark_settle(m);
-                if (!stopped && m->found == before)
+                if (!stopped && m->found == before && !weir__exclude_any(low, low + PAGE_SIZE))
                         store_relaxed(watch, load_relaxed(watch) | WATCH_CLEAN);
         }
 }
@@ -161,6 +161,34 @@ void weir__mark_malloc(struct marker *m, bool stopped)
                         continue;
                 scan_manual(m, s, page, stopped);
         }
+}
+
+/* ---- for leaks ---- */
+
+struct block_visit {
+        void (*fn)(void *p, size_t size, void *arg);
+        void  *arg;
+};
+
+static void visit_blocks(struct span *s, void *arg)
+{
+        const struct block_visit *v = arg;
+
+        if (s->kind != MEM_MANUAL)
+                return;
+        for (uint32_t i = 0; i < s->objects; i++) {
+                uintptr_t at = span_object(s, i);
+
+                if (!(load_relaxed(&span_free_bits(s)[i / 64]) >> (i % 64) & 1) && !is_skipped(at))
+                        v->fn((void *)at, s->class ? s->size : load_relaxed(&s->asked), v->arg);
+        }
+}
+
+void weir__mem_each_block(void (*fn)(void *p, size_t size, void *arg), void *arg)
+{
+        struct block_visit v = { fn, arg };
+
+        weir__span_each(visit_blocks, &v);
 }
 
 /* ---- what was written ---- */

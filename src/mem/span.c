@@ -167,7 +167,8 @@ static void span_put(struct span *s)
 static void map_pages(struct span *s, size_t first, size_t n)
 {
         size_t  page = (s->start - weir__heap.base) >> PAGE_SHIFT;
-        uint8_t watch = s->kind == MEM_MANUAL || s->kind == MEM_PLAIN ? WATCH_ON : 0;
+        bool    scanned = s->kind == MEM_PLAIN || (s->kind == MEM_MANUAL && !s->unscanned);
+        uint8_t watch = scanned ? WATCH_ON : 0;
 
         for (size_t i = first; i < first + n; i++) {
                 store_relaxed(&weir__heap.watch[page + i], watch);
@@ -186,6 +187,7 @@ static void span_init(struct span *s, size_t page, size_t pages, unsigned kind, 
         store_relaxed(&s->kind, (uint8_t)kind);
         store_relaxed(&s->parity, (uint8_t)load_relaxed(&weir__sweep_parity));
         s->listed = s->cached = s->guarded = s->sampled = 0;
+        store_relaxed(&s->unscanned, (uint8_t)(class >= CLASSES));
         s->loose = class != 0;
         s->next = s->prev = NULL;
         s->hint = 0;
@@ -312,6 +314,14 @@ bool weir__span_resize(struct span *s, size_t size)
         return done;
 }
 
+void weir__span_unscanned(struct span *s)
+{
+        weir__mem_lock(&weir__heap_lock);
+        store_relaxed(&s->unscanned, 1);
+        map_pages(s, 0, s->pages);
+        weir__mem_unlock(&weir__heap_lock);
+}
+
 struct span *weir__span_move(struct span *s, size_t size)
 {
         size_t       pages = size / PAGE_SIZE + (size % PAGE_SIZE != 0), have = span_bytes(s);
@@ -326,6 +336,8 @@ struct span *weir__span_move(struct span *s, size_t size)
         if (!to)
                 return NULL;
         store_relaxed(&to->asked, size);
+        if (s->unscanned)
+                weir__span_unscanned(to);
         for (size_t done = 0; done < have; step = MOVE_STEP) {
                 step = MIN(step, have - done);
                 memcpy((char *)to->start + done, (char *)s->start + done, step);

@@ -16,7 +16,6 @@ struct mem_gc weir__mem_gc;
 
 void weir__mem_gc_paused(int64_t ns)
 {
-        fetch_add_relaxed(&weir__mem_gc.cycles, 1);
         fetch_add_relaxed(&weir__mem_gc.pause_total, (uint64_t)ns);
         store_relaxed(&weir__mem_gc.pause_last, (uint64_t)ns);
         if ((uint64_t)ns > load_relaxed(&weir__mem_gc.pause_max))
@@ -25,14 +24,14 @@ void weir__mem_gc_paused(int64_t ns)
 
 struct sums {
         uint64_t mallocs, frees, bytes, collected, cached_bytes;
-        uint64_t cached[CLASSES];
+        uint64_t cached[BINS];
 };
 
 static void sum_caches(struct sums *t)
 {
         memset(t, 0, sizeof *t);
         for (struct cache *c = load_acquire(&weir__caches); c; c = c->next) {
-                for (unsigned i = 1; i < CLASSES; i++) {
+                for (unsigned i = 1; i < BINS; i++) {
                         const struct bin *b = &c->bin[i];
                         uint64_t          given = load_relaxed(&c->given[i]);
                         uint64_t          taken = load_relaxed(&c->taken[i]);
@@ -120,7 +119,7 @@ struct row {
 
 /* Of each list the spans by how much of them is used, what caches hold included. */
 enum { QUARTERS = 4 };
-static uint32_t occupied[KINDS][CLASSES][QUARTERS + 1];        /* all locks; the last: full */
+static uint32_t occupied[KINDS][BINS][QUARTERS + 1];        /* all locks; the last: full */
 
 static void count_span(struct span *s, void *arg)
 {
@@ -144,7 +143,12 @@ static void count_spans(void)
         weir__mem_unlock_all();
 }
 
-const char *const weir__kind_name[KINDS] = { "malloc", "typed", "plain", "noscan" };
+const char *weir__kind_name(unsigned kind, unsigned class)
+{
+        static const char *const name[KINDS] = { "malloc", "typed", "plain", "noscan" };
+
+        return class < CLASSES ? name[kind] : "mplain";
+}
 
 static struct row row_of(unsigned kind, unsigned class, const struct sums *t)
 {
@@ -166,13 +170,13 @@ static struct row row_of(unsigned kind, unsigned class, const struct sums *t)
         return r;
 }
 
-void weir__heap_used(struct heap_use ret[KINDS][CLASSES])
+void weir__heap_used(struct heap_use ret[KINDS][BINS])
 {
         struct sums t;
 
         sum_caches(&t);
         for (unsigned k = 0; k < KINDS; k++)
-                for (unsigned i = 0; i < CLASSES; i++) {
+                for (unsigned i = 0; i < classes_of(k); i++) {
                         struct row r = { 0 };
 
                         if (load_relaxed(&weir__central[k][i].spans))
@@ -184,7 +188,7 @@ void weir__heap_used(struct heap_use ret[KINDS][CLASSES])
 /* The rows with the most stranded bytes come by repeated search: there are few of them. */
 void weir__report_classes(struct out *o, unsigned most)
 {
-        bool        printed[KINDS][CLASSES] = { 0 };
+        bool        printed[KINDS][BINS] = { 0 };
         struct sums t;
         uint64_t    stranded = 0, worst = 0;
         unsigned    worst_class = 0, worst_kind = 0;
@@ -198,7 +202,7 @@ void weir__report_classes(struct out *o, unsigned most)
                 struct row best = { 0 };
 
                 for (unsigned k = 0; k < KINDS; k++)
-                        for (unsigned i = 1; i < CLASSES; i++) {
+                        for (unsigned i = 1; i < classes_of(k); i++) {
                                 struct row r;
 
                                 if (printed[k][i] || !load_relaxed(&weir__central[k][i].spans))
@@ -220,8 +224,9 @@ void weir__report_classes(struct out *o, unsigned most)
                         worst_kind = kind;
                 }
                 weir__out_print(o, "%s%s %8u %10llu %10llu %7u %7u %12llu   %u %u %u %u %u\n",
-                                weir__kind_name[kind],
-                                strlen(weir__kind_name[kind]) == 5 ? " " : "", weir__class[class].size,
+                                weir__kind_name(kind, class),
+                                strlen(weir__kind_name(kind, class)) == 5 ? " " : "",
+                                weir__class[class].size,
                                 (unsigned long long)best.objects, (unsigned long long)best.used,
                                 best.spans, best.partial, (unsigned long long)best.stranded,
                                 occupied[kind][class][0], occupied[kind][class][1],
@@ -230,7 +235,8 @@ void weir__report_classes(struct out *o, unsigned most)
         }
         if (worst)
                 weir__out_print(o, "most stranded: %s of %u bytes, %llu KiB of %llu KiB in all\n",
-                                weir__kind_name[worst_kind], weir__class[worst_class].size,
+                                weir__kind_name(worst_kind, worst_class),
+                                weir__class[worst_class].size,
                                 (unsigned long long)worst / 1024,
                                 (unsigned long long)stranded / 1024);
 }
@@ -283,7 +289,7 @@ static uint64_t gauge_refills(void)
         uint64_t n = 0;
 
         for (unsigned kind = 0; kind < KINDS; kind++)
-                for (unsigned class = 1; class < CLASSES; class++)
+                for (unsigned class = 1; class < classes_of(kind); class++)
                         n += load_relaxed(&weir__central[kind][class].refills);
         return n;
 }
@@ -293,7 +299,7 @@ static uint64_t gauge_grown(void)
         uint64_t n = 0;
 
         for (unsigned kind = 0; kind < KINDS; kind++)
-                for (unsigned class = 1; class < CLASSES; class++)
+                for (unsigned class = 1; class < classes_of(kind); class++)
                         n += load_relaxed(&weir__central[kind][class].grown);
         return n;
 }

@@ -203,6 +203,9 @@ void weir__os_threads(void (*fn)(int tid, void *arg), void *arg);
 /* Whether that is a thread of weir__os_thread_start_quiet, once it runs. */
 bool weir__os_thread_is_quiet(int tid);
 
+/* Calls fn for the control block of each of them. From: any thread; they must not end meanwhile. */
+void weir__os_quiet_each(void (*fn)(uintptr_t tcb, void *arg), void *arg);
+
 struct os_thread_state {
         bool      gone;
         bool      blocks_signal;

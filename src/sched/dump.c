@@ -414,6 +414,21 @@ static bool dump_one(void *head, void *arg)
         return true;
 }
 
+void weir__dump_parked(struct out *o, struct g *g)
+{
+        struct dump       d = { .o = o, .look = look_begin(wait_for_lock()) };
+        const char *const site = g->site;
+
+        (void)dump_one(g, &d);
+        if (site) {
+                weir__out_print(o, "        started at\n");
+                print_frame(o, look_up(&d.look, site - 1, true), site - 1, true);
+                weir__out_print(o, "\n");
+        }
+        if (d.look.mine)
+                lock_drop(&dump_lock);
+}
+
 /* ---- groups ---- */
 
 struct entry {

@@ -8,6 +8,7 @@
 
 struct m;
 struct p;
+struct weir_case;
 
 enum { G_NAME_MAX = 63, LOCKS_MAX = UINT16_MAX };
 
@@ -114,6 +115,10 @@ struct g {
         uint32_t        parked_on;      /* only itself, then who dequeued it: m->id + 1 of its thread
                                          * at the last park, with WEIR_DEBUG=migrate */
         uint64_t        reading[2];     /* atomic, only itself: rwmutexes it reads, see sync/rwmutex.c */
+        const struct weir_case *wait_cases;     /* while it is parked in a select: its cases */
+        size_t          wait_ncases;    /* the same */
+        uint64_t        leak_told;      /* whoever runs a cycle: its id once it was reported */
+        bool            wait_timed;     /* only itself: it is parked and a deadline will wake it */
         uint32_t        refused;        /* who dequeued it: how often that thread let it pass */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */

@@ -206,6 +206,8 @@ struct sched_hooks {
 
         /* sync: a goroutine parks, with WEIR_DEBUG=lockcheck. On its stack; must not park. */
         void (*parks)(struct g *g);
+        /* gc: the root function has returned, and goes on being the root goroutine. Called on that. */
+        void (*root_ends)(void);
 
         /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the
          * monitor when all goroutines are asleep. False: it is another object. */

@@ -90,6 +90,8 @@ void weir__sched_run_root(void *arg)
                 return;
         if (weir__debug.stackuse)
                 weir__sched_note_use(weir__sched_g());
+        if (unlikely(weir__debug.leaks) && weir__sched_hooks.root_ends)
+                weir__sched_hooks.root_ends();
         store_seq(&sched.stopping, 1);
         fetch_or_seq(&sched.attention, (uint32_t)ATTENTION_END);
         store_release(&sched.root_done, 1);

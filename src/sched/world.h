@@ -48,6 +48,23 @@ size_t weir__scan_again(world_visit_fn *fn, void *arg);
  * stopped. */
 size_t weir__scan_end(world_visit_fn *fn, void *arg);
 
+/* ---- stuck.c: goroutines that nothing can wake; with the world stopped ---- */
+
+struct stuck_ops {
+        world_visit_fn *visit;                          /* memory that a goroutine has as its stack */
+        bool (*reached)(const void *obj, void *arg);    /* obj is, from what was visited */
+        void (*follow)(void *arg);                      /* finds what that reaches */
+        void (*stuck)(struct g *g, void *arg);          /* nothing can wake this one */
+        void  *arg;
+};
+
+/* After weir__world_threads: visits the stacks of all goroutines that no thread stands on, those that
+ * may be stuck last, and tells which are. Answers how many. */
+size_t weir__stuck_find(const struct stuck_ops *o);
+
+/* Prints a parked goroutine with its stack and where it was started. From: any thread. */
+void weir__dump_parked(struct out *o, struct g *g);
+
 /* How long stops took until all stood, and which threads could not be stopped; for the trace. */
 struct world_stats {
         int64_t  stop_ns;               /* the last one */

@@ -43,10 +43,10 @@ static inline void begin(weir_box *b, const weir_type *t, const void *value, con
 }
 
 /* A pointer that comes or goes. */
-static inline void tell(const void *value)
+static inline void tell(const weir_box *b, const void *value)
 {
         if (unlikely(load_relaxed(&weir__gc_barrier)))
-                weir__mem_shade(value);
+                weir__mem_stores(&b->held, value);
 }
 
 void *weir_box_swap_type(weir_box *b, const weir_type *t, void *value)
@@ -54,17 +54,17 @@ void *weir_box_swap_type(weir_box *b, const weir_type *t, void *value)
         void *old;
 
         begin(b, t, value, "weir_box_swap");
-        tell(value);
+        tell(b, value);
         old = exchange_seq(&b->held, value);    /* pairs with the acquire of weir_box_load */
-        tell(old);
+        tell(b, old);
         return old;
 }
 
 void weir_box_store_type(weir_box *b, const weir_type *t, void *value)
 {
         begin(b, t, value, "weir_box_store");
-        tell(value);
-        tell(exchange_seq(&b->held, value));    /* pairs with the acquire of weir_box_load */
+        tell(b, value);
+        tell(b, exchange_seq(&b->held, value));    /* pairs with the acquire of weir_box_load */
 }
 
 bool weir_box_cas_type(weir_box *b, const weir_type *t, void *old, void *value)
@@ -72,9 +72,9 @@ bool weir_box_cas_type(weir_box *b, const weir_type *t, void *old, void *value)
         void *found = old;
 
         begin(b, t, value, "weir_box_cas");
-        tell(value);
+        tell(b, value);
         if (!cas_seq(&b->held, &found, value))  /* pairs with the acquire of weir_box_load */
                 return false;
-        tell(old);
+        tell(b, old);
         return true;
 }

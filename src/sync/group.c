@@ -91,7 +91,7 @@ static void keep_panic(struct group *g, const weir_panic_info *info)
 
         *kept = *info;
         if (unlikely(load_relaxed(&weir__gc_barrier)))
-                weir__mem_shade(kept);
+                weir__mem_stores(&g->panic, kept);
         (void)cas_seq(&g->panic, &none, kept);
 }
 

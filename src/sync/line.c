@@ -80,11 +80,15 @@ bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why
         weir__sched_park_begin(w->g, why, on);
         word_drop(lock);
         weir__count(sync_parks, 1);
-        if (deadline != NO_DEADLINE)
+        if (deadline != NO_DEADLINE) {
+                w->g->wait_timed = true;
                 weir__timer_start(&a.timer, deadline, 0, on_deadline);
+        }
         weir__sched_park(w->g);
-        if (deadline != NO_DEADLINE)
+        if (deadline != NO_DEADLINE) {
                 weir__timer_stop(&a.timer);
+                w->g->wait_timed = false;
+        }
         return w->woken;
 }
 

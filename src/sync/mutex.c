@@ -347,11 +347,15 @@ static bool wait(struct mutex *m, struct record *r, bool first, bool starving, b
 
         if (!stand_in_line(m, r, first, starving, awake))
                 return false;
-        if (deadline != INT64_MAX)
+        if (deadline != INT64_MAX) {
+                r->g->wait_timed = true;
                 weir__timer_start(&a.timer, deadline, 0, on_deadline);
+        }
         weir__sched_park(r->g);
-        if (deadline != INT64_MAX)
+        if (deadline != INT64_MAX) {
                 weir__timer_stop(&a.timer);
+                r->g->wait_timed = false;
+        }
         return true;
 }
 

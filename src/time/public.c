@@ -5,24 +5,23 @@
  * States  idle 0, running 1 (a goroutine runs the function; a tick due now is dropped), stopped 2
  *         (no tick will start it). The heap's lock guards the first step of each tick, the word is
  *         atomic because the goroutine leaves `running` without that lock.
+ * Memory  A timer is a collected object. While it is armed the heap of its processor points to it, a
+ *         block of malloc's, which is a root; while its function runs, the goroutine that does.
  * Cost    Arming and stopping as in timer.c, firing one spawn.
  * Not     Running the function on the scheduler's stack: it is the user's and may do anything. */
 #include "mem/mem.h"
 #include "time/time.h"
 #include <weir/time.h>
 
-enum { IDLE, RUNNING, STOPPED, KEEP = 16384 };
+enum { IDLE, RUNNING, STOPPED };
 
 struct weir_timer {
-        void        *pool_words[2];     /* the pool's, while it is there */
         struct timer timer;
         void       (*fn)(void *arg);
         void        *arg;
         uint64_t     trace[3];          /* const while armed: of who started it */
         uint32_t     state;             /* atomic */
 };
-
-static struct pool timers = POOL_INIT(sizeof(struct weir_timer), KEEP, "timer");
 
 static void run_tick(void *arg)
 {
@@ -32,8 +31,8 @@ static void run_tick(void *arg)
 
         weir__sched_trace_put(t->trace);
         t->fn(t->arg);
-        if (last || !cas_seq(&t->state, &running, IDLE))
-                weir__pool_put(&timers, t);     /* once, or stopped while it ran */
+        if (!last)
+                (void)cas_seq(&t->state, &running, IDLE);       /* else it was stopped */
 }
 
 static void tick(struct timer *base)
@@ -50,13 +49,11 @@ weir_timer *weir_timer_start(weir_duration after, weir_duration period, void (*f
                              void *arg)
 {
         weir_timer *t;
-        bool        fresh;
 
         weir__sched_need_g("weir_timer_start");
         if (!fn)
                 weir__panic("weir_timer_start: the function is NULL");
-        t = weir__pool_get(&timers, &fresh);
-        memset(t, 0, sizeof *t);
+        t = weir__mem_alloc(MEM_PLAIN, sizeof *t);
         t->fn = fn;
         t->arg = arg;
         weir__sched_trace_take(t->trace);
@@ -66,13 +63,6 @@ weir_timer *weir_timer_start(weir_duration after, weir_duration period, void (*f
 
 bool weir_timer_stop(weir_timer *t)
 {
-        uint32_t before;
-
         weir__sched_need_g("weir_timer_stop");
-        if (!t || !weir__timer_stop(&t->timer))
-                return false;
-        before = exchange_seq(&t->state, STOPPED);
-        if (before == IDLE)
-                weir__pool_put(&timers, t);
-        return before == IDLE;
+        return t && weir__timer_stop(&t->timer) && exchange_seq(&t->state, STOPPED) == IDLE;
 }

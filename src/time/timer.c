@@ -13,6 +13,8 @@
  * Order   p->timer_when is the first entry's time, stored under the lock after each change, read
  *         without it by whoever asks whether to look. An arm that lowers it tells the scheduler
  *         after the store (find.c has the other half of the pair).
+ * Memory  The array is weir's malloc's whatever malloc the program has: so the collector sees what armed
+ *         timers are.
  * Clock   The system's, or under WEIR_DEBUG=sched one that jumps (sched/order.c).
  * Cost    About 40 ns to arm and 30 ns to stop among some thousands.
  * Not     A timer wheel: its granularity is either too coarse for a microsecond or its cascades too
@@ -20,9 +22,8 @@
  *         had: a server's stopped deadlines fill the heap. */
 #include "time/time.h"
 #include "base/lock.h"
+#include "mem/mem.h"
 #include "os/os.h"
-#include <stdlib.h>
-#include <unistd.h>
 #include <weir/time.h>
 
 struct entry {
@@ -109,7 +110,7 @@ static void publish_first(struct timers *h)
 static slowpath void grow(struct timers *h)
 {
         uint32_t      room = h->room ? h->room * 2 : ROOM_FIRST;
-        struct entry *heap = realloc(h->heap, room * sizeof *heap);
+        struct entry *heap = weir__realloc(h->heap, room * sizeof *heap);
 
         if (!heap)
                 weir__throw("out of memory for %u timers", room);
@@ -133,6 +134,7 @@ static void remove_at(struct timers *h, uint32_t i)
 
         store_relaxed(&h->count, h->count - 1);
         timer_of(h->heap[i])->armed = false;
+        h->heap[h->count] = (struct entry){ 0 };        /* it would keep its timer */
         if (i == h->count)
                 return;
         if (i && h->heap[(i - 1) / ARITY].when > last.when)
@@ -235,10 +237,11 @@ static unsigned run_due(struct p *p, int64_t now)
 
 static void init_heap(struct p *p)
 {
-        struct timers *h = weir__os_map(sizeof *h);
+        struct timers *h = weir__memalign(CACHE_LINE, ALIGN_UP(sizeof *h, (size_t)CACHE_LINE));
 
         if (!h)
                 weir__throw("out of memory for a timer heap");
+        memset(h, 0, sizeof *h);
         lock_init(&h->lock, timers);
         h->p = p;
         h->next = all;

@@ -107,9 +107,9 @@ void weir__sched_timer_earlier(int64_t when)
         (void)when;
 }
 
-void *weir__mem_new(size_t size, const char *what);
-void *weir__mem_new(size_t size, const char *what)
+void *weir__gc_new_line(int kind, size_t size);
+void *weir__gc_new_line(int kind, size_t size)
 {
-        (void)what;
+        (void)kind;
         return model_alloc(size);
 }

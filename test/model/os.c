@@ -22,6 +22,17 @@ void *weir__os_map(size_t size)
         return model_alloc(size);
 }
 
+void *weir__realloc(void *p, size_t size)
+{
+        return realloc(p, size);
+}
+
+void *weir__memalign(size_t align, size_t size)
+{
+        (void)align;
+        return model_alloc(size);
+}
+
 void weir__os_unmap(void *addr, size_t size)
 {
         (void)addr;

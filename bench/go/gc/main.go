@@ -4,6 +4,8 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/bench/harness"
@@ -137,8 +139,170 @@ func requests1g(b *harness.B) {
 	b.Metric(float64(longest), "stop-max-ns")
 }
 
+// ---- the barrier ----
+
+const (
+	slots = 8
+	block = 1024
+)
+
+//go:noinline
+func store(to *[slots]*item, a, b *item) {
+	for i := 0; i < block/slots; i++ {
+		v := b
+		if i&1 != 0 {
+			v = a
+		}
+		for k := 0; k < slots; k++ {
+			to[k].left = v
+		}
+	}
+}
+
+func targets() (to *[slots]*item, a, b *item) {
+	to = new([slots]*item)
+	for k := range to {
+		to[k] = new(item)
+	}
+	return to, new(item), new(item)
+}
+
+func barrierOff(b *harness.B) {
+	to, x, y := targets()
+	b.Per = block
+	for i := 0; i < b.N; i++ {
+		store(to, x, y)
+	}
+}
+
+var other *item
+
+// Go tells nobody whether its barrier is on: collections follow each other, so most of the time it is.
+func barrierOn(b *harness.B) {
+	to, x, y := targets()
+	if other == nil {
+		other = itemTree(21)
+	}
+	var stop atomic.Bool
+	done := make(chan bool)
+	go func() {
+		for !stop.Load() {
+			runtime.GC()
+		}
+		close(done)
+	}()
+	b.Per = block
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		store(to, x, y)
+	}
+	b.StopTimer()
+	stop.Store(true)
+	<-done
+}
+
+// ---- cycles ----
+
+func cycleParked1m(b *harness.B) {
+	const parked = 1000000
+	c := make(chan int)
+	var wg sync.WaitGroup
+	wg.Add(parked)
+	for i := 0; i < parked; i++ {
+		go func() {
+			<-c
+			wg.Done()
+		}()
+	}
+	runtime.Gosched()
+	runtime.GC()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		runtime.GC()
+	}
+	b.StopTimer()
+	close(c)
+	wg.Wait()
+}
+
+var smallLive *item
+
+func cycles(b *harness.B, blocks int) {
+	if smallLive == nil {
+		smallLive = itemTree(19)
+	}
+	cache := make([][]byte, blocks)
+	for i := range cache {
+		cache[i] = make([]byte, 4096)
+		for k := range cache[i] {
+			cache[i][k] = byte(1 + i%100)
+		}
+	}
+	runtime.GC()
+	runtime.GC()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		runtime.GC()
+	}
+	b.StopTimer()
+	runtime.KeepAlive(cache)
+}
+
+func cycle64m(b *harness.B)      { cycles(b, 0) }
+func cycle64mCache(b *harness.B) { cycles(b, 1<<18) }
+
+// ---- stops beside stores ----
+
+type old struct {
+	to   *old
+	rest [7]uint64
+}
+
+func stores100m(b *harness.B) {
+	const n = 1 << 20
+	all := make([]*old, n)
+	for i := range all {
+		all[i] = new(old)
+	}
+	runtime.GC()
+	var stop atomic.Bool
+	done := make(chan bool)
+	go func() {
+		s := uint64(1)
+		for !stop.Load() {
+			for i := 0; i < 100*1000/64; i++ {
+				s = s*6364136223846793005 + 1442695040888963407
+				all[(s>>40)%n].to = all[(s>>20)%n]
+			}
+			time.Sleep(time.Millisecond)
+		}
+		close(done)
+	}()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		runtime.GC()
+	}
+	b.StopTimer()
+	stop.Store(true)
+	<-done
+	var st debug.GCStats
+	debug.ReadGCStats(&st)
+	stops := []int64{}
+	for i := 0; i < b.N && i < len(st.Pause); i++ {
+		stops = append(stops, int64(st.Pause[i]))
+	}
+	b.Metric(float64(harness.Percentile(stops, 0.99)), "stop-p99-ns")
+	b.Metric(float64(harness.Percentile(stops, 1)), "stop-max-ns")
+}
+
 func main() {
 	harness.Main(
 		harness.Bench{Name: "binary_trees_20", Fn: binaryTrees20},
-		harness.Bench{Name: "requests_1g", Fn: requests1g})
+		harness.Bench{Name: "requests_1g", Fn: requests1g},
+		harness.Bench{Name: "barrier_off", Fn: barrierOff},
+		harness.Bench{Name: "barrier_on", Fn: barrierOn},
+		harness.Bench{Name: "cycle_parked_1m", Fn: cycleParked1m},
+		harness.Bench{Name: "cycle_64m", Fn: cycle64m},
+		harness.Bench{Name: "cycle_64m_cache", Fn: cycle64mCache},
+		harness.Bench{Name: "stores_100m", Fn: stores100m})
 }

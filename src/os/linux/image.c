@@ -167,6 +167,9 @@ static struct tls {
 } tls[256];                             /* whoever calls weir__os_globals, one at a time */
 static unsigned ntls;
 
+/* What lies above a thread's pointer, at least: struct pthread of the C library has 2304 bytes. */
+enum { CONTROL_BLOCK = 2048 };
+
 struct globals {
         void (*locked)(void *arg);
         void (*fn)(uintptr_t low, uintptr_t high, void *arg);
@@ -216,6 +219,8 @@ void weir__os_tls(uintptr_t tcb, void (*fn)(uintptr_t low, uintptr_t high, void 
 {
         for (unsigned i = 0; i < ntls; i++)
                 fn(tcb - tls[i].below, tcb - tls[i].below + tls[i].size, arg);
+        /* What pthread_setspecific holds, and the way to blocks of libraries that came later. */
+        fn(tcb, tcb + CONTROL_BLOCK, arg);
 }
 
 /* ---- symbol tables on disk ---- */

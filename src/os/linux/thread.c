@@ -86,6 +86,7 @@ int weir__os_thread_start(void (*fn)(void *), void *arg, size_t stack_size)
 }
 
 static int quiet[32];                   /* atomic: the threads of weir__os_thread_start_quiet */
+static uintptr_t quiet_tcb[32];         /* atomic: their control blocks; 0: not known yet */
 
 bool weir__os_thread_is_quiet(int tid)
 {
@@ -93,6 +94,16 @@ bool weir__os_thread_is_quiet(int tid)
                 if (load_relaxed(&quiet[i]) == tid)
                         return true;
         return false;
+}
+
+void weir__os_quiet_each(void (*fn)(uintptr_t tcb, void *arg), void *arg)
+{
+        for (size_t i = 0; i < COUNT(quiet_tcb); i++) {
+                uintptr_t tcb = load_seq(&quiet_tcb[i]);
+
+                if (tcb)
+                        fn(tcb, arg);
+        }
 }
 
 struct quiet_start {
@@ -109,9 +120,13 @@ static void quiet_main(void *p)
         free(p);
         for (none = 0; i < COUNT(quiet) && !cas_seq(&quiet[i], &none, tid); i++)
                 none = 0;
-        s.fn(s.arg);
         if (i < COUNT(quiet))
+                store_seq(&quiet_tcb[i], (uintptr_t)__builtin_thread_pointer());
+        s.fn(s.arg);
+        if (i < COUNT(quiet)) {
+                store_seq(&quiet_tcb[i], 0);
                 store_seq(&quiet[i], 0);
+        }
 }
 
 int weir__os_thread_start_quiet(void (*fn)(void *), void *arg, size_t stack_size)

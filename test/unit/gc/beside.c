@@ -379,6 +379,12 @@ WEIR_TEST_WITH(the_same_in_one_stop, .procs = 2, .timeout = 60)
         play(NONE, ALL);
 }
 
+WEIR_TEST_WITH(the_same_when_weir_set_tells_of_new_values_alone, .procs = 2, .timeout = 60)
+{
+        weir__debug.gcbarrier = 1;
+        play(NONE, ALL);
+}
+
 /* The stores that weir_set does not tell of lose what they move. */
 WEIR_TEST_WITH(without_the_barrier_victims_are_lost, .procs = 2, .timeout = 120)
 {

@@ -144,6 +144,20 @@ WEIR_TEST(globals_and_thread_locals_hold)
         weir_thread_unlock();
 }
 
+WEIR_TEST(what_a_thread_keeps_by_key_holds)
+{
+        static pthread_key_t key[40];           /* more than what is beside the thread itself */
+
+        if (foreign())
+                test_skip("malloc is another's");
+        for (size_t i = 0; i < COUNT(key); i++)
+                ck_assert_int_eq(pthread_key_create(&key[i], NULL), 0);
+        weir_thread_lock();
+        STAYS_AND_GOES(pthread_setspecific(key[0], show(h)), pthread_setspecific(key[0], NULL));
+        STAYS_AND_GOES(pthread_setspecific(key[39], show(h)), pthread_setspecific(key[39], NULL));
+        weir_thread_unlock();
+}
+
 WEIR_TEST(blocks_of_malloc_hold)
 {
         if (foreign())
@@ -515,14 +529,145 @@ WEIR_TEST(types_that_make_no_sense_are_refused)
         weir_panic_info info;
         size_t          n = SIZE_MAX / 16;
 
-        refused(&(weir_type){ "odd", 24, 1, odd, { 0 } }, "not aligned");
-        refused(&(weir_type){ "outside", 24, 1, outside, { 0 } }, "outside of its 24 bytes");
-        refused(&(weir_type){ "over", 24, 2, over, { 0 } }, "overlap");
-        refused(&(weir_type){ "none", 24, 1, none, { 0 } }, "smaller than a pointer");
+        refused(&(weir_type){ "odd", 24, 1, odd, 0, NULL }, "not aligned");
+        refused(&(weir_type){ "outside", 24, 1, outside, 0, NULL }, "outside of its 24 bytes");
+        refused(&(weir_type){ "over", 24, 2, over, 0, NULL }, "overlap");
+        refused(&(weir_type){ "none", 24, 1, none, 0, NULL }, "smaller than a pointer");
         ck_assert_int_eq(weir_protect(alloc_too_much, &n, &info), WEIR_EPANIC);
         ck_assert_msg(strstr(info.message, "too large") != NULL, "%s", info.message);
         ck_assert_ptr_ne(weir_new_array(node, 0), NULL);
         ck_assert_ptr_ne(weir_new_bytes(0), NULL);
+}
+
+typedef struct slot {
+        node    *key;
+        uint64_t number;
+} slot;
+WEIR_TYPE(slot, key);
+
+typedef struct row {
+        uint64_t number;
+        slot     slot[20];
+} row;
+WEIR_TYPE_PARTS(row, WEIR_PART(row, slot, slot));
+
+typedef struct table {
+        node    *owner;
+        row      row[10];
+        uint32_t n;
+        slot     more[];
+} table;
+WEIR_TYPE_PARTS(table, WEIR_PART(table, owner, weir_any_ptr), WEIR_PART(table, row, row),
+                WEIR_TAIL(table, more, slot));
+
+typedef struct vector {
+        size_t n;
+        node  *item[];
+} vector;
+WEIR_TYPE_FLEX(vector, item, weir_any_ptr);
+
+typedef struct text {
+        node    *owner;
+        uint64_t word[];
+} text;
+typedef uint64_t word;
+WEIR_TYPE_PLAIN(word);
+WEIR_TYPE_FLEX_WITH(text, word, word, owner);
+
+WEIR_TEST(parts_and_flexible_arrays_hold)
+{
+        static row *volatile    r;
+        static table *volatile  t;
+        static vector *volatile v;
+        static text *volatile   x;
+
+        r = weir_new_array(row, 100);
+        STAYS_AND_GOES(weir_set(r[99].slot[19].key, show(h)),
+                       weir_set(r[99].slot[19].key, NULL));
+        for (size_t n = 1; n <= 10000; n *= 10) {
+                t = weir_new_flex(table, n);
+                STAYS_AND_GOES(weir_set(t->owner, show(h)), weir_set(t->owner, NULL));
+                STAYS_AND_GOES(weir_set(t->row[9].slot[19].key, show(h)),
+                               weir_set(t->row[9].slot[19].key, NULL));
+                STAYS_AND_GOES(weir_set(t->more[0].key, show(h)), weir_set(t->more[0].key, NULL));
+                STAYS_AND_GOES(weir_set(t->more[n - 1].key, show(h)),
+                               weir_set(t->more[n - 1].key, NULL));
+                v = weir_new_flex(vector, n);
+                STAYS_AND_GOES(weir_set(v->item[n - 1], show(h)),
+                               weir_set(v->item[n - 1], NULL));
+                x = weir_new_flex(text, n);
+                STAYS_AND_GOES(weir_set(x->owner, show(h)), weir_set(x->owner, NULL));
+        }
+        r = NULL, t = NULL, v = NULL, x = NULL;
+}
+
+/* Numbers beside the pointers, and in a tail without any, hold nothing. */
+WEIR_TEST(what_is_between_parts_holds_nothing)
+{
+        static table *volatile t;
+        static text *volatile  x;
+        int                    gone = 0;
+
+        need_death();
+        t = weir_new_flex(table, 100);
+        x = weir_new_flex(text, 1000);
+        for (int i = 0; i < 5; i++) {
+                hidden h = make_node(1);
+
+                for (int k = 0; k < 100; k++)
+                        t->more[k].number = (uint64_t)(uintptr_t)show(h);
+                for (int k = 0; k < 10; k++)
+                        t->row[k].number = t->row[k].slot[k].number = (uint64_t)(uintptr_t)show(h);
+                for (int k = 0; k < 1000; k++)
+                        x->word[k] = (uint64_t)(uintptr_t)show(h);
+                collect();
+                gone += !alive(h);
+        }
+        ck_assert_int_ge(gone, 4);
+        t = NULL, x = NULL;
+}
+
+static void many_with_tail(void *arg)
+{
+        (void)arg;
+        (void)weir_new_array(table, 2);
+}
+
+static void no_flexible_array(void *arg)
+{
+        (void)arg;
+        (void)weir_new_flex(node, 2);
+}
+
+static void far_too_many(void *arg)
+{
+        (void)arg;
+        (void)weir_new_flex(table, SIZE_MAX / 16);
+}
+
+WEIR_TEST(parts_that_make_no_sense_are_refused)
+{
+        static const weir_part odd[] = { { &weir_type_slot, 4, 1 } },
+                               outside[] = { { &weir_type_slot, 16, 2 } },
+                               over[] = { { &weir_type_slot, 0, 2 }, { &weir_type_slot, 16, 1 } },
+                               inner[] = { { &weir_type_slot, 0, 0 }, { &weir_type_slot, 16, 1 } },
+                               tail[] = { { &weir_type_table, 0, 1 } },
+                               both[] = { { &weir_type_slot, 8, 1 } };
+        static const weir_ptrs ptr[] = { { 8, 1 } };
+        static weir_part       self[1];
+        static const weir_type loop = { "loop", 16, 0, NULL, 1, self };
+
+        self[0] = (weir_part){ &loop, 0, 1 };
+        refused(&(weir_type){ "odd", 40, 0, NULL, 1, odd }, "not aligned");
+        refused(&(weir_type){ "outside", 40, 0, NULL, 1, outside }, "outside of its 40 bytes");
+        refused(&(weir_type){ "over", 48, 0, NULL, 2, over }, "bytes 0 and 16 overlap");
+        refused(&(weir_type){ "inner", 48, 0, NULL, 2, inner }, "not its end");
+        refused(&(weir_type){ "tail", 4096, 0, NULL, 1, tail }, "only be at the end");
+        refused(&(weir_type){ "both", 48, 1, ptr, 1, both }, "overlap");
+        refused(&loop, "deep");
+        ck_assert_int_eq(weir_protect(many_with_tail, NULL, NULL), WEIR_EPANIC);
+        ck_assert_int_eq(weir_protect(no_flexible_array, NULL, NULL), WEIR_EPANIC);
+        ck_assert_int_eq(weir_protect(far_too_many, NULL, NULL), WEIR_EPANIC);
 }
 
 WEIR_TEST(memory_is_zero_and_aligned)
@@ -746,4 +891,45 @@ WEIR_TEST_WITH(at_the_limit_of_memory_collections_come_before_the_goal, .procs =
         weir_mem_read(&s);
         ck_assert_uint_le(s.heap_in_use, 40 << 20);
         ck_assert_uint_ge(s.gc_cycles, 3);
+}
+
+WEIR_TEST_WITH(the_history_tells_what_the_statistics_sum, .procs = 2, .timeout = 60)
+{
+        static weir_gc_cycle c[300];
+        weir_mem_stats       s;
+        uint64_t             forced = 0, stopped = 0;
+        int64_t              longest = 0;
+        size_t               n;
+
+        collect();
+        global = show(make_node(1));
+        for (int i = 0; i < 10; i++) {
+                garbage(1 << 20);
+                weir_gc_run();
+        }
+        weir_mem_read(&s);
+        n = weir_gc_history(c, COUNT(c));
+        ck_assert_uint_eq(n, s.gc_cycles);
+        for (size_t i = 0; i < n; i++) {
+                ck_assert_uint_eq(c[i].number, n - i);
+                ck_assert(c[i].began < c[i].ended && c[i].stop_last > 0);
+                ck_assert_uint_le(c[i].live, c[i].before);
+                ck_assert_uint_ge(c[i].before, c[i].at_start);
+                ck_assert_uint_ge(c[i].markers, 1);
+                ck_assert(c[i].objects || i == n - 1);
+                if (i)
+                        ck_assert(c[i].ended <= c[i - 1].began);
+                forced += strcmp(c[i].why, "forced") == 0;
+                stopped += (uint64_t)(c[i].stop_first + c[i].stop_last);
+                longest = MAX(longest, c[i].stop_first);
+                longest = MAX(longest, c[i].stop_last);
+        }
+        ck_assert_uint_eq(forced, s.gc_forced);
+        ck_assert_uint_eq(stopped, s.gc_pause_total_ns);
+        ck_assert_int_eq(longest, (int64_t)s.gc_pause_max_ns);
+        for (int i = 0; i < 300; i++)
+                weir_gc_run();
+        ck_assert_uint_eq(weir_gc_history(c, COUNT(c)), 256);
+        ck_assert_uint_eq(weir_gc_history(c, 3), 3);
+        ck_assert_uint_eq(c[0].number, n + 300);
 }
