@@ -84,14 +84,6 @@ void weir__sched_spawn_inside(void (*fn)(void *), const void *args, size_t size)
         model_fail("a goroutine was started");
 }
 
-uint32_t weir__gc_barrier;      /* no collector here */
-
-void weir__mem_shade(const void *p);
-void weir__mem_shade(const void *p)
-{
-        (void)p;
-}
-
 bool weir__sched_may_spin(void)
 {
         return false;
