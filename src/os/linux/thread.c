@@ -1,4 +1,5 @@
 /* Threads, futexes, time and the CPU limit of the Linux kernel. */
+#include "arch/arch.h"
 #include "os/os.h"
 #include <dirent.h>
 #include <errno.h>
@@ -121,7 +122,7 @@ static void quiet_main(void *p)
         for (none = 0; i < COUNT(quiet) && !cas_seq(&quiet[i], &none, tid); i++)
                 none = 0;
         if (i < COUNT(quiet))
-                store_seq(&quiet_tcb[i], (uintptr_t)__builtin_thread_pointer());
+                store_seq(&quiet_tcb[i], weir__arch_tcb());
         s.fn(s.arg);
         if (i < COUNT(quiet)) {
                 store_seq(&quiet_tcb[i], 0);
