@@ -452,7 +452,9 @@ static void post(struct marker *m, struct way *way)
         /* The next one may still be full; what others sent is to be taken meanwhile, or two would
          * wait for each other. receive() sends nothing: it only marks what is its own. */
         while (load_acquire(&way->box[way->at].full)) {
-                if (!receive(m))
+                if (!m->draining)               /* roots: there is nobody but this one yet */
+                        (void)receive(team.marker[(way - team.way) % MARKERS_MAX]);
+                else if (!receive(m))
                         weir__spin_pause();
         }
 }
@@ -525,13 +527,16 @@ bool weir__mark_begin(struct marker *markers, uint32_t n)
         team.markers = n;
         store_relaxed(&team.idle, 0);
         store_relaxed(&team.over, 0);
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < n; i++) {
                 markers[i].id = i;
+                team.marker[i] = &markers[i];
+        }
         return true;
 }
 
 void weir__mark_drain(struct marker *m)
 {
+        m->draining = true;
         do {
                 for (struct span *s;;) {
                         for (uint32_t idle = 0; idle < WAY;) {
@@ -551,9 +556,10 @@ void weir__mark_drain(struct marker *m)
                         break;
                 }
                 if (team.markers == 1)
-                        return;
+                        break;
                 post_all(m);
         } while (m->first || receive(m) || wait_for_others(m));
+        m->draining = false;
 }
 
 void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high)

@@ -125,6 +125,7 @@ struct marker {
         } ahead[8];                     /* only its own: about to be marked */
         struct span *way[MARK_WAY];     /* only its own: about to be scanned */
         uint32_t     way_at;            /* only its own */
+        bool         draining;          /* only its own: in weir__mark_drain */
         uint64_t     objects, bytes;    /* marked; only its own writes, bytes: atomic */
         uint64_t     found;             /* only its own: words that were pointers */
         uint64_t     words;             /* only its own: looked at */

@@ -1,5 +1,6 @@
 /* What is reachable stays, wherever the pointer is; what is not goes. */
 #include "check.h"
+#include "base/debug.h"
 #include "mem/mem.h"
 #include "sched/state.h"
 #include <dlfcn.h>
@@ -352,6 +353,26 @@ WEIR_TEST(named_memory_holds_and_other_mappings_do_not)
         }
         ck_assert_int_ge(gone, COPIES ? 0 : 4);
         munmap(map, 65536);
+}
+
+/* Roots are marked by one marker, and there are more of them here than the boxes to the other one hold,
+ * which does not run yet. Once the first waited for it there for ever. */
+WEIR_TEST_WITH(more_roots_than_one_marker_can_send_hold, .procs = 2)
+{
+        enum { ROOTS = 40000 };
+        static node *volatile many[ROOTS];
+
+        weir__debug.gcstop = 1;
+        for (uint64_t i = 0; i < ROOTS; i++) {
+                many[i] = weir_new(node);
+                many[i]->key = i;
+                if (i % 100 == 0)
+                        (void)weir_new_bytes(100000);   /* over many pieces of the heap */
+        }
+        collect();
+        for (uint64_t i = 0; i < ROOTS; i++)
+                must(many[i]->key == i && alive(hide(many[i])));
+        memset((void *)many, 0, sizeof many);
 }
 
 /* ---- a heap at random, against a reference ---- */
