@@ -4,7 +4,7 @@
 #include "ctx/ctx.h"
 #include "fake.h"
 
-static weir_ctx  root, child, leaf;
+static weir_ctx  root, child, leaf, sibling;
 static weir_chan *a;
 static int       told[2], got, ended, sent;
 static uint32_t  over;          /* atomic */
@@ -24,6 +24,7 @@ static void setup(void)
         make_ctx(&root, NULL, CTX_NEVER);
         make_ctx(&child, &root, CTX_NEVER);
         make_ctx(&leaf, &child, CTX_NEVER);
+        make_ctx(&sibling, &root, CTX_NEVER);
         a = weir_chan_new(sizeof(int), 0);
         over = 0;
 }
@@ -179,6 +180,24 @@ static void come_and_go(void)
         v.calls = -1;                           /* the record is its owner's now */
 }
 
+/* ---- children that are let go of because they are idle, and come back ---- */
+
+static void visit_sibling(void)
+{
+        for (int i = 0; i < 2; i++) {
+                struct visit v = { .watch.fn = touch };
+
+                (void)weir__ctx_watch(&sibling, &v.watch);
+                weir__ctx_unwatch(&v.watch);
+        }
+}
+
+static void visit_and_wait(void)
+{
+        come_and_go();
+        wait_for_child();
+}
+
 /* ---- reasons ---- */
 
 static const struct ctx_end other = { WEIR_ECANCELED, -1 };
@@ -227,6 +246,10 @@ int main(int argc, char **argv)
                   .thread = { wait_for_child, cancel_root, wait_for_root },
                   .mutants = {
                           { "activate:load_acquire(&p->end)", MUTATE_FORCE } } },
+                { .name = "ctx/prune", .setup = setup, .finish = one_told, .bound = 3,
+                  .thread = { visit_and_wait, cancel_root, visit_sibling },
+                  .mutants = {
+                          { "lock_try:cas_acquire(&l->word)", MUTATE_BLIND } } },
                 { .name = "ctx/reason", .setup = setup, .bound = 3,
                   .thread = { look_twice, cancel_root, cancel_otherwise },
                   .mutants = {
