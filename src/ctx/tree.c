@@ -41,7 +41,11 @@
 #include "mem/mem.h"
 #include <weir/go.h>
 
-enum { BATCH = 64, PRUNE_FIRST = 64, PRUNE_DEPTH = 8, BREATH = 1024 };
+#ifndef WEIR_CTX_PRUNE
+#define WEIR_CTX_PRUNE 64       /* model tests take 1 */
+#endif
+
+enum { BATCH = 64, PRUNE_FIRST = WEIR_CTX_PRUNE, PRUNE_DEPTH = 8, BREATH = 1024 };
 
 const struct ctx_end weir__ctx_canceled = { .err = WEIR_ECANCELED, .cause = WEIR_ECANCELED };
 const struct ctx_end weir__ctx_passed = { .err = WEIR_ETIMEOUT, .cause = WEIR_ETIMEOUT };

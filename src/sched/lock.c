@@ -183,6 +183,8 @@ int weir_thread_attach(void)
         store_relaxed(&g->name, NULL);
         g->ctx.on_cpu = 1;
         store_relaxed(&g->starter_id, 0);
+        for (size_t i = 0; i < COUNT(g->trace); i++)
+                store_relaxed(&g->trace[i], UINT64_C(0));
         store_release(&g->m, m);
 #if WEIR_TSAN
         g->fiber = __tsan_get_current_fiber();

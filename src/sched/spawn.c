@@ -275,7 +275,7 @@ static inline WEIR_ALWAYS_INLINE void set_up(struct g *g, uint64_t id, const str
                 top = (char *)ALIGN_DOWN((uintptr_t)top, 16);
         } else {
                 g->arg = top = (char *)ALIGN_DOWN((uintptr_t)top - size, 16);
-                if (size)                               /* args may be NULL then */
+                if (size - 1 < (size_t)ARGS_MAX)        /* without any, args may be NULL */
                         memcpy(top, args, size);
         }
         store_relaxed(&g->fn, fn);

@@ -4,7 +4,7 @@
 #include "ctx/ctx.h"
 #include "fake.h"
 
-static weir_ctx  root, child, leaf;
+static weir_ctx  root, child, leaf, sibling;
 static weir_chan *a;
 static int       told[2], got, ended, sent;
 static uint32_t  over;          /* atomic */
@@ -24,6 +24,7 @@ static void setup(void)
         make_ctx(&root, NULL, CTX_NEVER);
         make_ctx(&child, &root, CTX_NEVER);
         make_ctx(&leaf, &child, CTX_NEVER);
+        make_ctx(&sibling, &root, CTX_NEVER);
         a = weir_chan_new(sizeof(int), 0);
         over = 0;
 }
@@ -179,6 +180,24 @@ static void come_and_go(void)
         v.calls = -1;                           /* the record is its owner's now */
 }
 
+/* ---- children that are let go of because they are idle, and come back ---- */
+
+static void visit_sibling(void)
+{
+        for (int i = 0; i < 2; i++) {
+                struct visit v = { .watch.fn = touch };
+
+                (void)weir__ctx_watch(&sibling, &v.watch);
+                weir__ctx_unwatch(&v.watch);
+        }
+}
+
+static void visit_and_wait(void)
+{
+        come_and_go();
+        wait_for_child();
+}
+
 /* ---- reasons ---- */
 
 static const struct ctx_end other = { WEIR_ECANCELED, -1 };
@@ -219,7 +238,7 @@ int main(int argc, char **argv)
                   .mutants = {
                           { "lock_take:cas_acquire(&l->word)", MUTATE_BLIND },
                           { "lock_drop:store_release(&l->word)", MUTATE_RELAX } } },
-                { .name = "ctx/active", .setup = setup, .finish = both_told, .bound = 3,
+                { .name = "ctx/active", .setup = setup, .finish = both_told, .bound = 2,
                   .thread = { wait_for_child, cancel_child, wait_too },
                   .mutants = {
                           { "weir__ctx_watch:load_acquire(&c->end)", MUTATE_FORCE } } },
@@ -227,17 +246,21 @@ int main(int argc, char **argv)
                   .thread = { wait_for_child, cancel_root, wait_for_root },
                   .mutants = {
                           { "activate:load_acquire(&p->end)", MUTATE_FORCE } } },
+                { .name = "ctx/prune", .setup = setup, .finish = one_told, .bound = 2,
+                  .thread = { visit_and_wait, cancel_root, visit_sibling },
+                  .mutants = {
+                          { "lock_try:cas_acquire(&l->word)", MUTATE_BLIND } } },
                 { .name = "ctx/reason", .setup = setup, .bound = 3,
                   .thread = { look_twice, cancel_root, cancel_otherwise },
                   .mutants = {
                           { "settle:cas_seq(&c->end)", MUTATE_BLIND } } },
-                { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 3,
+                { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 2,
                   .thread = { nap, cancel_child, run_timers },
                   .mutants = {
                           { "win:cas_seq(&n->woken)", MUTATE_BLIND } } },
-                { .name = "ctx/both", .setup = setup, .finish = one_told, .bound = 3,
+                { .name = "ctx/both", .setup = setup, .finish = one_told, .bound = 2,
                   .thread = { wait_for_child, cancel_root, cancel_child } },
-                { .name = "ctx/deep", .setup = setup, .finish = two_told, .bound = 3,
+                { .name = "ctx/deep", .setup = setup, .finish = two_told, .bound = 2,
                   .thread = { wait_for_leaf, wait_for_child, cancel_root } },
                 { .name = "ctx/select", .setup = setup, .finish = one_of_two, .bound = 3,
                   .thread = { receive_or_end, try_send, cancel_root },
@@ -245,7 +268,7 @@ int main(int argc, char **argv)
                           { "on_end:cas_seq(&d->select->winner)", MUTATE_BLIND },
                           { "on_end:cas_seq(&d->select->winner)", MUTATE_TEAR },
                           { "weir__waitq_take:cas_seq(&w->select->winner)", MUTATE_BLIND } } },
-                { .name = "ctx/deadline", .setup = setup_timed, .finish = one_told, .bound = 3,
+                { .name = "ctx/deadline", .setup = setup_timed, .finish = one_told, .bound = 2,
                   .thread = { wait_for_timed, cancel_root, run_timers } },
                 { .name = "ctx/timer", .setup = setup_timed, .finish = no_timer, .bound = 4,
                   .thread = { wait_for_timed, cancel_child },
@@ -255,7 +278,7 @@ int main(int argc, char **argv)
                   .thread = { wait_for_timed, cancel_child },
                   .mutants = {
                           { "activate:load_acquire(&c->end)", MUTATE_FORCE } } },
-                { .name = "ctx/leave", .setup = setup, .finish = nothing_watched, .bound = 4,
+                { .name = "ctx/leave", .setup = setup, .finish = nothing_watched, .bound = 3,
                   .thread = { come_and_go, cancel_child, come_and_go } },
         };
 

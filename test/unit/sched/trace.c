@@ -2,6 +2,7 @@
 /* timeout: 120 */
 #include "check.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,35 @@ WEIR_TEST(timers_functions_of_contexts_and_groups_inherit)
         weir_wg_wait(&wg);
         weir_group_wait(&g);
         ck_assert_uint_eq(right, 3);
+}
+
+static void *attach_twice(void *arg)
+{
+        for (int i = 0; i < 2; i++) {
+                if (weir_thread_attach() < 0 || !same(weir_trace_id_get(), none))
+                        return arg;
+                weir_trace_id_set(one);
+                weir_thread_detach();
+        }
+        return NULL;
+}
+
+static void join(void *arg)
+{
+        void **t = arg;
+
+        pthread_join(*(pthread_t *)t[0], &t[1]);
+}
+
+WEIR_TEST(an_attached_thread_begins_without)
+{
+        pthread_t t;
+        void     *args[2] = { &t, &t };
+
+        weir_trace_id_set(two);
+        pthread_create(&t, NULL, attach_twice, args);
+        weir_blocking(join, args);
+        ck_assert_ptr_null(args[1]);
 }
 
 /* ---- channels ---- */
