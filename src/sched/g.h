@@ -118,7 +118,7 @@ struct g {
         const struct weir_case *wait_cases;     /* while it is parked in a select: its cases */
         size_t          wait_ncases;    /* the same */
         uint64_t        leak_told;      /* whoever runs a cycle: its id once it was reported */
-        bool            wait_timed;     /* only itself: it is parked and a deadline will wake it */
+        bool            wait_timed;     /* only itself: while parked, a deadline or a context may wake it */
         uint32_t        refused;        /* who dequeued it: how often that thread let it pass */
 #if WEIR_TSAN
         void *fiber;                    /* const while alive */

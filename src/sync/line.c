@@ -126,7 +126,9 @@ bool weir__line_wait_ctx(struct line *l, uint32_t *lock, struct waiting *w, enum
         weir__count(sync_parks, 1);
         if (!weir__ctx_watch(ctx, &e.watch) && on_end(&e.watch))
                 weir__sched_ready(w->g);
+        w->g->wait_timed = true;                /* the context may wake it as well */
         weir__sched_park(w->g);
+        w->g->wait_timed = false;
         weir__ctx_unwatch(&e.watch);
         return w->woken;
 }
