@@ -1,5 +1,5 @@
-/* The rules of docs/memory-model.md, one litmus test each: what was written before one side of a rule
- * is there after the other. Plain memory, so that the thread sanitizer looks as well.
+/* The rules of docs/memory-model.md, one litmus test each: what was written before one side of a
+ * rule is there after the other. Plain memory, so that the thread sanitizer looks as well.
  *
  *         build/bin/litmus [RULE...]      WEIR_LITMUS=N: each so often (10^5; make litmus: 10^8)
  *
