@@ -1,8 +1,11 @@
-/* From which share of writes on a mutex is faster than an rwmutex, and how long one waits for either.
+/* From which share of writes on a mutex is faster than an rwmutex, and how long one waits for
+ * either.
  *
- *         build/bench/figures/rwmutex [GOROUTINES [SECTION]]      8 goroutines, 20 loads in a section
+ *         build/bench/figures/rwmutex [GOROUTINES [SECTION]]      8 goroutines, 20 loads in a
+ *         section
  *
- * Each goroutine locks again and again; of 1000 locks so many are to write. The best of five rounds for
+ * Each goroutine locks again and again; of 1000 locks so many are to write. The best of five rounds
+ *      for
  * each, one of the one and one of the other in turn. Then: how long a writer waits at most beside
  * readers without a pause, and a waiter for a mutex that all others want. */
 #include <weir.h>
@@ -133,7 +136,7 @@ WEIR_MAIN(argc, argv)
 
         if (argc > 2)
                 section = atoi(argv[2]) > 64 ? 64 : atoi(argv[2]);
-        printf("writes    mutex  rwmutex  ns for each lock; %d goroutines, %d processors, %d loads\n",
+        printf("writes    mutex  rwmutex  ns a lock; %d goroutines, %d processors, %d loads\n",
                goroutines, weir_procs(0), section);
         for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
                 double a = 1e9, b = 1e9, x;

@@ -4,7 +4,8 @@
  * one that was stored, whole, without waiting; who changes it makes a new one and stores that. The
  * first store fixes the type; to store or load another one later is a panic, as is to store NULL.
  *
- * Types are those of WEIR_TYPE and WEIR_TYPE_PLAIN, and are the same when name and size are. The box
+ * Types are those of WEIR_TYPE and WEIR_TYPE_PLAIN, and are the same when name and size are. The
+ *       box
  * keeps what it points to alive where the collector finds it: in a variable, in malloc's memory, in
  * an object without a declared type; in one with, it is to be named as the others are:
  *
@@ -27,7 +28,8 @@
  *
  *                 c->limit = 10;
  *                 weir_box_store(&current, config, c);
- *                 return weir_box_load(&current, config)->limit == 10 ? EXIT_SUCCESS : EXIT_FAILURE;
+ *                 return weir_box_load(&current, config)->limit == 10 ? EXIT_SUCCESS :
+ *                 EXIT_FAILURE;
  *         }
  */
 #ifndef WEIR_BOX_H

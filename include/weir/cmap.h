@@ -5,10 +5,12 @@
  * the same part of the map. For a map that one goroutine has, or that a mutex guards anyway,
  * weir/map.h is smaller and faster to write.
  *
- * Keys and values are copied; a value that is read is whole, as one put stored it. Each operation on
- * a key happens at one moment: who finds what a put stored sees also what that goroutine did before.
- * A cmap is collected memory: it is made, used, and forgotten. A NULL one reads as empty. What keys
- * are equal is as for weir_map: bytes of a fixed size, strings for char *, or as a weir_hasher says.
+ * Keys and values are copied; a value that is read is whole, as one put stored it. Each operation
+ *      on
+ * a key happens at one moment: who finds what a put stored sees also what that goroutine did
+ * before. A cmap is collected memory: it is made, used, and forgotten. A NULL one reads as empty.
+ * What keys are equal is as for weir_map: bytes of a fixed size, strings for char *, or as a
+ *      weir_hasher says.
  *
  * Example (run):
  *
@@ -55,8 +57,8 @@ typedef struct weir_cmap weir_cmap;
  * for so many entries from the start. flags: WEIR_MAP_SCAN, or WEIR_MAP_NOSCAN where neither keys
  * nor values hold pointers. h is not copied.
  *
- * Parks: no.  From: goroutine.  Fails: never.  Panics: h is NULL, key_size is 0, or a key or a value
- * is larger than a megabyte. */
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: h is NULL, key_size is 0, or a key or a
+ * value is larger than a megabyte. */
 WEIR_API weir_cmap *weir_cmap_new(const weir_hasher *h, size_t key_size, size_t val_size,
                                   size_t hint, unsigned flags);
 
@@ -84,13 +86,14 @@ WEIR_API void weir_cmap_put(weir_cmap *m, const void *key, const void *val);
  * that is NULL, the value that is there now. Waits for nobody if the key is there. */
 WEIR_API bool weir_cmap_get_or_put(weir_cmap *m, const void *key, const void *val, void *ret_val);
 
-/* Deletes the key; whether it was there. Stores in *ret_val, unless that is NULL, its last value. */
+/* Deletes the key; whether it was there. Stores in *ret_val, unless that is NULL, its last
+ * value. */
 WEIR_API bool weir_cmap_take(weir_cmap *m, const void *key, void *ret_val);
 WEIR_API bool weir_cmap_del(weir_cmap *m, const void *key);
 
-/* Calls fn with a copy of the key's value, zeroes if the key is not there, and puts what fn has made
- * of it; where fn returns false, the key is not there afterwards. Nobody changes the key in between.
- * fn must not use m; it may panic, and nothing has changed then. Returns what fn did. */
+/* Calls fn with a copy of the key's value, zeroes if the key is not there, and puts what fn has
+ * made of it; where fn returns false, the key is not there afterwards. Nobody changes the key in
+ * between. fn must not use m; it may panic, and nothing has changed then. Returns what fn did. */
 WEIR_API bool weir_cmap_update(weir_cmap *m, const void *key,
                                bool (*fn)(void *val, bool there, void *arg), void *arg);
 

@@ -43,8 +43,8 @@ typedef struct weir_limiter {
         uint32_t lock_, unused_;
 } weir_limiter;
 
-/* Tokens a second, and how many there are at most; it begins with so many. WEIR_RATE_MAX: as many as
- * one likes. */
+/* Tokens a second, and how many there are at most; it begins with so many. WEIR_RATE_MAX: as many
+ * as one likes. */
 #define WEIR_LIMITER(rate, burst) { (rate), (burst), 0.0, 0, 0, 0, 0 }
 #define WEIR_RATE_MAX             1e300
 
@@ -52,7 +52,7 @@ typedef struct weir_limiter {
 typedef struct weir_reservation {
         weir_limiter *limiter;
         uint64_t      n;
-        weir_time     at;               /* when they are there: not sooner may be done what they are for */
+        weir_time     at;               /* when they are there, not sooner */
         weir_time     made_;
         double        rate_;
 } weir_reservation;

@@ -4,24 +4,24 @@
  *         and write nothing; the writers of a part have a mutex.
  * Shape   weir_cmap --> tables[part] --> table: slots of (hash, entry), a power of two of them
  *                   --> parts[part]: mutex, counts; a cache line each
- *         entry: key, value; never changed once it can be seen, unless the value is a word that can be
- *         stored at once. A probe goes from slot to slot by 1: four are a cache line. A hash has
+ *         entry: key, value; never changed once it can be seen, unless the value is a word that can
+ *         be stored at once. A probe goes from slot to slot by 1: four are a cache line. A hash has
  *         its first bit set, so it is neither 0 nor a pointer for the collector.
  * States  of a slot:  empty  hash 0            used  hash, entry
  *                     dead   hash, no entry: its key was deleted
- *         empty -> used -> dead -> used, each by the writer who has the mutex. A slot keeps its hash as
- *         long as its table lives, so that a key put again comes to the slot that it had, and an
- *         iteration, which walks over one table of each part, meets none twice. Dead ones go when
- *         the table is replaced; nobody changes one that was. The collector frees it, and entries
- *         that were replaced, when no reader is there any more.
+ *         empty -> used -> dead -> used, each by the writer who has the mutex. A slot keeps its
+ *         hash as long as its table lives, so that a key put again comes to the slot that it had,
+ *         and an iteration, which walks over one table of each part, meets none twice. Dead ones go
+ *         when the table is replaced; nobody changes one that was. The collector frees it, and
+ *         entries that were replaced, when no reader is there any more.
  * Locks   the part's mutex. fn of weir_cmap_update is called with it.
  * Order   An entry is written, then stored in its slot (release); a reader that loads it (acquire)
  *         reads a whole one. The hash is stored before the entry: who finds the hash and no entry
  *         finds a dead slot. A table is filled, then stored (release).
  *         A reader that found an older table or entry began before the change ended.
  * Cost    A hit: the map's line, the slot's, the entry's. Of keys that are found half are in the
- *         first slot looked at; a table is replaced when 5/8 are used, by one where at most 5/16 are.
- *         A put of a value that is no word allocates an entry; so does each new key.
+ *         first slot looked at; a table is replaced when 5/8 are used, by one where at most 5/16
+ *         are. A put of a value that is no word allocates an entry; so does each new key.
  * Not     Shards of weir_map each with a lock: reading takes the lock's line away from the other
  *         processors, 60 to 100 ns for each read on two cores, where this is 10. A sequence lock
  *         around weir_map: its memory is given back at once, under readers. A trie of small nodes
@@ -268,7 +268,8 @@ weir_cmap *weir_cmap_new(const weir_hasher *h, size_t key_size, size_t val_size,
         if (!h || !h->hash || !h->equal)
                 weir_panic("weir_cmap_new: the hasher is NULL");
         if (!key_size || key_size > ENTRY_MAX || val_size > ENTRY_MAX)
-                weir_panic("weir_cmap_new: keys of %zu bytes and values of %zu", key_size, val_size);
+                weir_panic("weir_cmap_new: keys of %zu bytes and values of %zu", key_size,
+                           val_size);
         while (parts < 4 * (uint64_t)weir__sched_procs() && parts < PARTS_MAX)
                 parts *= 2;
         m = weir__gc_new(MEM_PLAIN, ALIGN_UP(sizeof *m + parts * sizeof m->tables[0], (size_t)128));

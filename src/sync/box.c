@@ -5,13 +5,13 @@
  *         (acquire) finds the type. Of two first stores of different types one sets the type and
  *         the other panics, and no pointer of a wrong type is ever there.
  *         While the collector marks, a pointer that is stored and the one that goes are told to it,
- *         as by weir_set. Nobody stops the world in here, so that it does not matter which comes first,
- *         the exchange or the telling. Of a compare-exchange that fails the new one was told in
- *         vain, which costs nothing but a mark.
+ *         as by weir_set. Nobody stops the world in here, so that it does not matter which comes
+ *         first, the exchange or the telling. Of a compare-exchange that fails the new one was told
+ *         in vain, which costs nothing but a mark.
  * Cost    Load: two loads and a compare, inlined. Store: an exchange.
- * Not     The type beside each value, as in Go's interfaces: two words cannot be loaded at once, and
- *         the type never changes. Types by address alone: WEIR_TYPE in a header makes one in each
- *         file. */
+ * Not     The type beside each value, as in Go's interfaces: two words cannot be loaded at once,
+ *         and the type never changes. Types by address alone: WEIR_TYPE in a header makes one in
+ *         each file. */
 #include "sync/sync.h"
 #include "gc/gc.h"
 #include <weir/box.h>

@@ -1,12 +1,12 @@
 /* Latch and barrier: goroutines that wait for a number of others.
  *
- * What    A latch opens once its count has come to 0, and stays open. A barrier lets n goroutines go on
- *         once all of them have come, and closes again behind them.
+ * What    A latch opens once its count has come to 0, and stays open. A barrier lets n goroutines
+ *         go on once all of them have come, and closes again behind them.
  * States  Latch: who brings the count to 0 takes all out of the line at once, with the lock; nobody
  *         touches the latch after that but who comes later.
  *         Barrier: the generation is over when the last one comes; it takes all others out and sets
- *         the number of those who wait to 0 in the same moment. One whose deadline came first is not
- *         counted any more.
+ *         the number of those who wait to 0 in the same moment. One whose deadline came first is
+ *         not counted any more.
  * Locks   a word each.
  * Cost    An open latch: a load. */
 #include "sync/sync.h"

@@ -1,15 +1,15 @@
 /* The rate limiter: a bucket of tokens.
  *
- * What    How many tokens are missing from a full bucket, as of some moment; the rest follows from the
- *         rate. More may be missing than the bucket holds: they were taken in advance.
- * Shape   missing_, as of at_; last_, the moment of the latest reservation. Zero for missing_ is a full
- *         bucket, so that an initializer needs no clock.
+ * What    How many tokens are missing from a full bucket, as of some moment; the rest follows from
+ *         the rate. More may be missing than the bucket holds: they were taken in advance.
+ * Shape   missing_, as of at_; last_, the moment of the latest reservation. Zero for missing_ is a
+ *         full bucket, so that an initializer needs no clock.
  * Locks   a word, held for some tens of instructions.
  * Cost    One locked instruction and a look at the clock.
- * Not     golang.org/x/time/rate gives back on a cancel what later reservations have not taken, from
- *         the moment of the latest one; so does this. A goroutine that hands out tokens: a timer for
- *         each, also when nobody wants one. A leaky bucket with a queue: order follows from the
- *         moments already, as each reservation is for a later one than those before. */
+ * Not     golang.org/x/time/rate gives back on a cancel what later reservations have not taken,
+ *         from the moment of the latest one; so does this. A goroutine that hands out tokens: a
+ *         timer for each, also when nobody wants one. A leaky bucket with a queue: order follows
+ *         from the moments already, as each reservation is for a later one than those before. */
 #include "sync/sync.h"
 #include "base/lock.h"
 #include <weir/limiter.h>

@@ -1,14 +1,14 @@
 /* The pool of objects to be used again.
  *
  * What    Each processor has some objects of its own, in a stack that only it touches. What is too
- *         much there goes to a depot in batches, and from there to who has none. At the beginning of
- *         each collection what is there becomes old, and what is old already is dropped: the victim
- *         cache of Go's sync.Pool.
+ *         much there goes to a depot in batches, and from there to who has none. At the beginning
+ *         of each collection what is there becomes old, and what is old already is dropped: the
+ *         victim cache of Go's sync.Pool.
  * Shape   weir_pool -> table: one `local` for each processor that used the pool
  *                  -> store: depot (lists of chunks: new, old, gone), list of all stores.
- *         local: new, old, gone, each an array and a count. All is collected memory without declared
- *         fields; the list of stores is a root. So the objects live, even if the weir_pool stands
- *         where the collector does not look.
+ *         local: new, old, gone, each an array and a count. All is collected memory without
+ *         declared fields; the list of stores is a root. So the objects live, even if the weir_pool
+ *         stands where the collector does not look.
  * States  of an object:  new   taken first              old   taken when there is nothing new
  *                        gone  waits for destroy; without one, nobody's: the collector's
  *         new -> old -> gone at the beginning of a collection. A local whose objects that are gone
@@ -24,7 +24,8 @@
  *         bench/sync.c. A processor keeps up to 30 objects from the others, in each pool.
  * Not     A queue that others steal from (Go): a get of a processor without objects looks at all
  *         others, and each put is a release store that they see. A batch through the depot is one
- *         lock for 15 objects, and who makes a new one beside 30 of somebody else's loses little. */
+ *         lock for 15 objects, and who makes a new one beside 30 of somebody else's loses
+ *         little. */
 #include "sync/sync.h"
 #include "base/debug.h"
 #include "gc/gc.h"
@@ -48,7 +49,7 @@ struct chunk {
 
 struct table {
         uint32_t      n;                /* const */
-        struct local *at[];             /* of processors; NULL: has none yet. Only that one writes */
+        struct local *at[];             /* of processors; only that one writes */
 };
 
 struct store {
@@ -59,7 +60,7 @@ struct store {
         struct chunk *full, *old, *gone, *spare;        /* lock: own */
         void        (*destroy)(void *obj, void *arg);   /* const */
         void         *arg;              /* const */
-        void         *fresh;            /* atomic: what a new object's first bytes are, for poison */
+        void         *fresh;            /* atomic: first bytes of a new object */
 };
 
 /* How a weir_pool's state_ is used. */
@@ -327,8 +328,8 @@ static void *hide(struct store *s, const weir_pool *p, void *obj)
 
         for (size_t i = 0; fresh && i < p->size; i++)
                 if (((const unsigned char *)fresh)[i] != ((const unsigned char *)obj)[i])
-                        weir__panic("weir_pool_put: byte %zu of %p is not what it is in a new object: "
-                                    "its reset is missing or forgets it", i, obj);
+                        weir__panic("weir_pool_put: byte %zu of %p is not what it is in a new "
+                                    "object: its reset is missing or forgets it", i, obj);
         h = weir__mem_alloc(MEM_PLAIN, sizeof *h + size);
         h->obj = obj;
         h->size = size;
@@ -517,7 +518,7 @@ void *weir_pool_get(weir_pool *p)
         if (likely(l && l->n)) {
                 void *obj = l->obj[--l->n];
 
-                l->obj[l->n] = NULL;                    /* or it would live as long as it is there */
+                l->obj[l->n] = NULL;                    /* or it would live on */
                 return obj;
         }
         return get_slow(p);

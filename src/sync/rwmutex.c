@@ -9,8 +9,8 @@
  *         SIDE_BY_SIDE ones, by a hash of its address. `extra` counts the readers without a place:
  *         those that were let in from the line, or found theirs taken.
  *         A goroutine knows its place (g->reading), for it may leave it on another processor.
- * States  of a place: free (0), then its reader's, who stores the mutex there and takes it away. Only
- *         what runs on the processor takes a free one.
+ * States  of a place: free (0), then its reader's, who stores the mutex there and takes it away.
+ *         Only what runs on the processor takes a free one.
  *         Of the mutex:
  *         WRITER    a writer has the mutex or waits for the readers to leave: no new readers
  *         WAITING   readers are in line (changed with the list's word held)
@@ -20,9 +20,9 @@
  *         FAST goes with the first writer and comes back by a reader who finds that none has been
  *         there for CALM_NS, so that those fences take less than a hundredth of the time.
  * Locks   writers, then list; the list's word is held for some tens of instructions.
- * Order   A reader shows itself, then looks at the state; a writer sets WRITER (locked instruction),
- *         then looks at the places. One of them sees the other, if the reader's two are in order:
- *         without FAST by a locked instruction; with FAST by the fence in all threads
+ * Order   A reader shows itself, then looks at the state; a writer sets WRITER (locked
+ *         instruction), then looks at the places. One of them sees the other, if the reader's two
+ *         are in order: without FAST by a locked instruction; with FAST by the fence in all threads
  *         (membarrier(2)) that the writer makes after it took FAST away: who showed himself before
  *         it is seen, who looks after it sees FAST gone, takes himself back and comes again.
  *         A reader that leaves does the same: with FAST by a plain store, without by a locked
@@ -37,9 +37,9 @@
  *         closed), the writer that first learns it waits so long that what others stored before is
  *         seen by then.
  * Cost    Read lock and unlock: some loads and two stores each, on lines that only this processor
- *         writes, and no store that a later load waits for; without FAST a locked instruction each. Lock: one more than a mutex, a line per
- *         processor read, and where FAST was set the fence, 0.3 us, or 10 to 30 while other threads
- *         of the process run.
+ *         writes, and no store that a later load waits for; without FAST a locked instruction each.
+ *         Lock: one more than a mutex, a line per processor read, and where FAST was set the fence,
+ *         0.3 us, or 10 to 30 while other threads of the process run.
  * Mistakes A goroutine that reads and locks to read again waits for ever once a writer came in
  *         between. Builds that check know who reads (up to READING_MAX at once) and panic at the
  *         second lock.
@@ -47,8 +47,9 @@
  *         out which place is that one's.
  * Not     One counter of readers, as in Go: its line goes from core to core. Counters
  *         of its own for each mutex and processor: zero must be a working mutex, and nobody frees
- *         one. Counts in the places: then each lock waits for the store of the unlock before it, 6 ns
- *         for a pair where this is 3; and whoever leaves elsewhere makes two writers of one word. */
+ *         one. Counts in the places: then each lock waits for the store of the unlock before it, 6
+ *         ns for a pair where this is 3; and whoever leaves elsewhere makes two writers of one
+ *         word. */
 #include "sync/sync.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -74,7 +75,7 @@ struct rwmutex {
         uint32_t     state;             /* atomic */
         uint32_t     list;              /* lock of line and writer */
         uint32_t     extra;             /* atomic: readers without a place */
-        uint32_t     fast_at;           /* atomic: coarse time >> SHIFT_AT, from when on FAST may be */
+        uint32_t     fast_at;           /* atomic: coarse time >> SHIFT_AT: FAST may be */
         struct line  line;              /* lock: list: readers */
         struct line  writer;            /* lock: list: the writer that waits for readers to leave */
 };

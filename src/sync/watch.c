@@ -1,10 +1,10 @@
 /* Mistakes with locks, found while the program runs: WEIR_DEBUG=lockcheck.
  *
- * What    Each lock and unlock of a mutex or rwmutex comes by here. It is known who holds what since
- *         where; in which order locks were taken ever; and which locks were ever used.
+ * What    Each lock and unlock of a mutex or rwmutex comes by here. It is known who holds what
+ *         since where; in which order locks were taken ever; and which locks were ever used.
  *           two orders   A was held when B was locked, and B, perhaps over others, when A was:
- *                        sometime each waits for the other. Told at the lock that closes the circle,
- *                        before it waits, whether or not it does this time.
+ *                        sometime each waits for the other. Told at the lock that closes the
+ *                        circle, before it waits, whether or not it does this time.
  *           parked       a goroutine that holds a lock parks for something that is no lock, and all
  *                        who want the lock wait for that too
  *           copied       a lock that is not as new is used at a place where none was used before
@@ -18,7 +18,8 @@
  * Cost    Some microseconds for each lock: the walk up the stack. Off: a load and a branch that the
  *         header inlines.
  * Not     A lock that was freed leaves its order behind: another one at its address may be told of
- *         in its place. Locks by try have no order of their own: who does not wait is in no circle. */
+ *         in its place. Locks by try have no order of their own: who does not wait is in no
+ *         circle. */
 #include "sync/sync.h"
 #include "base/debug.h"
 #include <unistd.h>

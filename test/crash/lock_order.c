@@ -1,5 +1,6 @@
 /* run: WEIR_PROCS=1 WEIR_DEBUG=lockcheck=1 */
-/* Two locks in two orders are told of once, though nobody ever waited; a circle of three as well. */
+/* Two locks in two orders are told of once, though nobody ever waited; a circle of three as
+ * well. */
 #include <weir.h>
 
 static weir_mutex   a, b, c;

@@ -1,6 +1,7 @@
-/* The rules of docs/memory-model.md on the shipped sources: what is written before one side of a rule
- * is ordered before what is read after the other, else the explorer reports a race of `data`. Each
- * mutant takes away what the rule rests on. The rules of go statements are in runq.c, those of mutex,
+/* The rules of docs/memory-model.md on the shipped sources: what is written before one side of a
+ * rule is ordered before what is read after the other, else the explorer reports a race of `data`.
+ * Each mutant takes away what the rule rests on. The rules of go statements are in runq.c, those of
+ *      mutex,
  * rwmutex, once and wait group are in their own files as well. */
 #include "base/debug.h"
 #include "chan/chan.h"
@@ -181,7 +182,7 @@ static void cond_signal(void)
 {
         while (!load_relaxed(&waits))
                 model_yield();
-        weir_mutex_lock(&m);            /* it waits; what is written after is ordered by the signal */
+        weir_mutex_lock(&m);            /* it waits; the signal orders the rest */
         weir_mutex_unlock(&m);
         data = 1;
         weir_cond_signal(&cond);

@@ -1,6 +1,6 @@
 /* run: WEIR_PROCS=2 */
-/* What done_broken.c wanted: whoever sees `done` also sees what was written before. In a program the
- * loop would be a channel or a wait group. */
+/* What done_broken.c wanted: whoever sees `done` also sees what was written before. In a program
+ * the loop would be a channel or a wait group. */
 #include <weir.h>
 
 static uint32_t done;           /* atomic */

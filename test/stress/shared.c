@@ -1,6 +1,7 @@
 /* run: WEIR_DEBUG=gcwatch=0 */
-/* Pools, boxes, concurrent maps, latches, barriers and limiters under load, with collections: no object
- * has two owners, no key two values, nobody passes a barrier too early, nobody is forgotten. */
+/* Pools, boxes, concurrent maps, latches, barriers and limiters under load, with collections: no
+ * object has two owners, no key two values, nobody passes a barrier too early, nobody is
+ * forgotten. */
 #include "stress.h"
 
 enum { WORKERS = 12, KEYS = 300, ROUNDS = 1500 };
@@ -24,7 +25,6 @@ struct shared {
         weir_limiter limit;
         uint64_t     added;             /* atomic: to sums */
         uint64_t     turn[WORKERS];     /* atomic */
-        uint32_t     left;              /* atomic: workers that have not left the barrier for good */
 };
 
 static uint64_t made, destroyed;        /* atomic */

@@ -5,7 +5,7 @@
 
 __attribute__((constructor)) static void collect_anyway(void)
 {
-        setenv("WEIR_DEBUG", "gcforeign=1", 1);
+        setenv("WEIR_DEBUG", "gcforeign=1", 0);
 }
 
 static uint64_t rnd(uint64_t *state)

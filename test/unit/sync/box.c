@@ -138,8 +138,9 @@ weir_task(race, my, { weir_box *b; int kind; uint32_t *won; })
 {
         weir_panic_info info;
 
-        if (weir_protect(my->kind ? store_other : store_null, my->kind ? (void *)weir_new(other)
-                                                                       : (void *)make(1), &info) == 0)
+        void           *v = my->kind ? (void *)weir_new(other) : (void *)make(1);
+
+        if (weir_protect(my->kind ? store_other : store_null, v, &info) == 0)
                 __atomic_add_fetch(&my->won[my->kind], 1, __ATOMIC_SEQ_CST);
 }
 

@@ -38,7 +38,8 @@ WEIR_TEST(a_wait_that_would_be_late_fails_at_once_and_takes_nothing)
         weir_time    start = weir_now();
 
         ck_assert(weir_limiter_allow(&l, 1));
-        ck_assert_int_eq(weir_limiter_wait_until(&l, 1, start + 5 * WEIR_MILLISECOND), WEIR_ETIMEOUT);
+        ck_assert_int_eq(weir_limiter_wait_until(&l, 1, start + 5 * WEIR_MILLISECOND),
+                         WEIR_ETIMEOUT);
         ck_assert_int_lt(weir_now() - start, WEIR_MILLISECOND);
         ck_assert_int_eq(weir_limiter_wait_until(&l, 1, start + 20 * WEIR_MILLISECOND), 0);
         ck_assert_int_eq(weir_limiter_wait_until(&l, 1, start - WEIR_SECOND), WEIR_ETIMEOUT);
