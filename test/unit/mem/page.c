@@ -237,25 +237,34 @@ PLAIN_TEST(huge_pages_go_whole)
         walk();
 }
 
-/* AL-06's question: is a search still short when the heap is full of holes too small? */
+static int by_value(const void *a, const void *b)
+{
+        int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* Is a search still short when the heap is full of holes too small? Half of the searches are: others
+ * may have lost their core. To look at each hole takes ten times the limit and more. */
 PLAIN_TEST(a_search_among_a_hundred_thousand_holes_is_short)
 {
         enum { HOLES = 100000, TRIES = 2000 };
-        ptrdiff_t first, last;
-        int64_t   start, each;
+        static int64_t took[TRIES];
+        ptrdiff_t      first, last;
 
         ck_assert(weir__mem_start());
         first = alloc(2 * HOLES, 1);
         for (int i = 0; i < HOLES; i++)
                 release(first + 2 * i, 1);
-        start = weir__os_now();
         for (int i = 0; i < TRIES; i++) {
+                took[i] = weir__os_now();
                 last = alloc(2, 1);
-                ck_assert_int_ge(last, first + 2 * HOLES - 1);
                 release(last, 2);
+                took[i] = weir__os_now() - took[i];
+                ck_assert_int_ge(last, first + 2 * HOLES - 1);
         }
-        each = (weir__os_now() - start) / TRIES;
-        ck_assert_int_lt(each, 10000 * WEIR_PATIENCE);
+        qsort(took, TRIES, sizeof *took, by_value);
+        ck_assert_int_lt(took[TRIES / 2], 10000 * WEIR_PATIENCE);
         walk();
 }
 
