@@ -176,11 +176,23 @@ static void read_stack(struct world_range r, void *arg)
         read_all();
 }
 
+/* The table of a thread's variables, which the C library keeps also of threads that have ended and of
+ * those about to begin: how many slots, and at first nothing in them. */
+static no_sanitize bool is_thread_table(const void *p, size_t size)
+{
+        const uint64_t *word = p;
+
+        return size >= 288 && word[0] >= 16 && word[0] < size && !word[1] &&
+               weir__mem_round((word[0] + 2) * 16) == size;
+}
+
 static void note_block(void *p, size_t size, void *arg)
 {
         struct size_row *row = NULL;
 
         (void)arg;
+        if (is_thread_table(p, size))
+                return;
         if (seen[(((uintptr_t)p - heap_low) >> GRANULE_SHIFT) / 64] >>
                     (((uintptr_t)p - heap_low) >> GRANULE_SHIFT) % 64 & 1)
                 return;

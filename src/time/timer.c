@@ -110,10 +110,16 @@ static void publish_first(struct timers *h)
 static slowpath void grow(struct timers *h)
 {
         uint32_t      room = h->room ? h->room * 2 : ROOM_FIRST;
-        struct entry *heap = weir__realloc(h->heap, room * sizeof *heap);
+        struct entry *heap = weir__malloc(room * sizeof *heap);
 
         if (!heap)
                 weir__throw("out of memory for %u timers", room);
+        if (h->heap) {
+                memcpy(heap, h->heap, h->count * sizeof *heap);
+                memset(h->heap, 0, h->room * sizeof *heap);     /* for who gets it next */
+        }
+        memset(heap + h->count, 0, (room - h->count) * sizeof *heap);
+        weir__free(h->heap);
         h->heap = heap;
         h->room = room;
 }

@@ -22,9 +22,14 @@ void *weir__os_map(size_t size)
         return model_alloc(size);
 }
 
-void *weir__realloc(void *p, size_t size)
+void *weir__malloc(size_t size)
 {
-        return realloc(p, size);
+        return malloc(size);
+}
+
+void weir__free(void *p)
+{
+        free(p);
 }
 
 void *weir__memalign(size_t align, size_t size)

@@ -164,7 +164,6 @@ WEIR_TEST(an_armed_timer_stays_and_one_that_fired_or_was_stopped_goes)
         for (int i = 0; i < MANY; i++)
                 ck_assert(weir_timer_stop((weir_timer *)~made[i]));
         collect();
-for (int i = 0; i < MANY; i++) if (alive(made[i])) fprintf(stderr, "%d ", i);
         ck_assert_uint_le(count_alive(), COPIES ? MANY : 5);
         timer_after = 1;
         make(make_timer);
