@@ -90,7 +90,27 @@ static void find_written(bool protect)
 
 static void again(uintptr_t low, uintptr_t high, void *arg)
 {
-        weir__mark_again(arg, low, high);
+        weir__mark_again(arg, low, high, true);
+}
+
+static void again_plain(uintptr_t low, uintptr_t high, void *arg)
+{
+        weir__mark_again(arg, low, high, false);
+}
+
+/* Scans what find_written() found. */
+static void scan_written(struct marker *m, bool blocks)
+{
+        weir__exclude_look();
+        if (blocks)
+                weir__mark_skip_begin();
+        if (lost)
+                weir__mem_each_watched(blocks ? again : again_plain, m);
+        else
+                for (size_t i = 0; i < nwritten; i++)
+                        weir__mark_again(m, written[i].low, written[i].high, blocks);
+        if (blocks)
+                weir__mark_skip_end();
 }
 
 bool weir__watch_is_on(void)
@@ -98,37 +118,23 @@ bool weir__watch_is_on(void)
         return state == ON;
 }
 
-static void scan_written(struct marker *m);
-
 void weir__watch_begin(struct marker *m, bool minor)
 {
         if (!prepare()) {
                 lost = true;
                 if (minor)
-                        scan_written(m);
+                        scan_written(m, true);
                 return;
         }
         find_written(true);
-        if (minor) {
-                scan_written(m);
+        /* Plain objects that were born since the first stop, and filled in, are read by nobody else;
+         * those that are not scanned yet will be. */
+        scan_written(m, minor);
+        if (minor)
                 return;
-        }
         weir__exclude_look();
         weir__mark_skip_begin();
         weir__mark_malloc(m, false);
-        weir__mark_skip_end();
-}
-
-/* Scans what find_written() found. */
-static void scan_written(struct marker *m)
-{
-        weir__exclude_look();
-        weir__mark_skip_begin();
-        if (lost)
-                weir__mem_each_watched(again, m);
-        else
-                for (size_t i = 0; i < nwritten; i++)
-                        weir__mark_again(m, written[i].low, written[i].high);
         weir__mark_skip_end();
 }
 
@@ -137,7 +143,7 @@ size_t weir__watch_round(struct marker *m)
         if (!prepare())
                 return 0;
         find_written(true);
-        scan_written(m);
+        scan_written(m, true);
         return pages;
 }
 
@@ -149,6 +155,6 @@ size_t weir__watch_end(struct marker *m)
                 lost = true;
                 pages = 0;
         }
-        scan_written(m);
+        scan_written(m, true);
         return pages;
 }

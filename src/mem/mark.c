@@ -680,14 +680,35 @@ static void check_object(struct span *s, uint32_t i)
                 check_elements(at + t->from, size - t->from, t->tail);
 }
 
+/* No store to a plain object can be a mistake of the program's. */
+static no_sanitize void check_plain(struct span *s, uint32_t i)
+{
+        uintptr_t at = span_object(s, i), end = at + (s->class ? s->size : load_relaxed(&s->asked));
+
+        if (weir__exclude_any(at, end))
+                return;
+        for (; at + sizeof at <= end; at += sizeof at) {
+                uintptr_t    word = *(const volatile uintptr_t *)at;
+                struct span *to = collected_span(word);
+                uint32_t     j = to ? index_of(to, word) : 0;
+
+                if (to && j < to->objects && in_use(to, j) && !weir__mark_is((void *)word))
+                        weir__throw("gccheck: the word at %p of the plain object %p was not scanned, and "
+                                    "the object at %p would be lost", (void *)at,
+                                    (void *)span_object(s, i), (void *)span_object(to, j));
+        }
+}
+
 static void check_span(struct span *s, void *arg)
 {
+        void (*look)(struct span *of, uint32_t i) = s->kind == MEM_TYPED ? check_object : check_plain;
+
         (void)arg;
-        if (s->kind != MEM_TYPED)
+        if (s->kind != MEM_TYPED && s->kind != MEM_PLAIN)
                 return;
         for (uint32_t i = 0; i < s->objects; i++)
                 if (in_use(s, i) && weir__mark_is((void *)span_object(s, i)))
-                        check_object(s, i);
+                        look(s, i);
 }
 
 void weir__mark_check(void)

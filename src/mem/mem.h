@@ -156,9 +156,9 @@ void weir__mark_settle(struct marker *m);
  * written since, are passed over. */
 void weir__mark_malloc(struct marker *m, bool stopped);
 
-/* Marks what objects point to that are scanned already, or born, and blocks of malloc, where they
- * lie in [low, high): memory of the heap that was written. */
-void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high);
+/* Marks what plain objects point to that are scanned already, or born, and blocks of malloc if asked
+ * to, where they lie in [low, high): memory of the heap that was written. */
+void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high, bool blocks);
 
 /* With the world stopped, between those two: calls fn for each block of malloc that the program has,
  * with its size, that of its class. */

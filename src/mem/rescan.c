@@ -193,7 +193,7 @@ void weir__mem_each_block(void (*fn)(void *p, size_t size, void *arg), void *arg
 
 /* ---- what was written ---- */
 
-void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high)
+void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high, bool blocks)
 {
         while (low < high) {
                 size_t       page = (low - weir__heap.base) >> PAGE_SHIFT;
@@ -204,7 +204,7 @@ void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high)
                     low - load_relaxed(&s->start) < span_bytes(s)) {
                         if (s->kind == MEM_PLAIN)
                                 scan_objects(m, s, low, end);
-                        else if (s->kind == MEM_MANUAL)
+                        else if (s->kind == MEM_MANUAL && blocks)
                                 scan_blocks(m, s, low, end);
                 }
                 low = end;

@@ -1,4 +1,3 @@
-/* run: WEIR_DEBUG=gcwatch=0 */
 /* Pools, boxes, concurrent maps, latches, barriers and limiters under load, with collections: no
  * object has two owners, no key two values, nobody passes a barrier too early, nobody is
  * forgotten. */
