@@ -235,6 +235,7 @@ typedef struct weir_gc_cycle {
         uint64_t    queue_peak;         /* spans that waited to be scanned, at most */
         uint64_t    calls;              /* finalizers and cleanups that it brought about */
         uint32_t    markers;            /* threads that marked */
+        bool        minor;              /* it looked at young objects alone */
         bool        slowed;             /* somebody had to wait who allocated faster than was marked */
         uint64_t    reserved[8];
 } weir_gc_cycle;

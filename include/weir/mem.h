@@ -48,7 +48,8 @@ typedef struct weir_mem_stats {
         uint64_t stacks_sys;            /* address space reserved for stacks */
         uint64_t metadata_sys;          /* the allocator's own tables */
         uint64_t gc_cycles, gc_forced, gc_pause_total_ns, gc_pause_last_ns, gc_pause_max_ns;
-        uint64_t gc_cpu_ns, gc_next;
+        uint64_t gc_cpu_ns;             /* that collections took of cores, at most */
+        uint64_t gc_next;               /* bytes in use at which the next one is to end */
         uint64_t reserved[16];
 } weir_mem_stats;
 

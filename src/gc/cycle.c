@@ -74,6 +74,7 @@ static struct {
         uint32_t beside;                /* atomic: a cycle beside the program is marking */
         uint32_t asked;                 /* atomic, futex: raised when one is wanted */
         uint32_t near;                  /* atomic: memory is at its limit */
+        int64_t  rest_until;            /* atomic: no cycle on account of that before */
         uint64_t tickets;               /* atomic: forced cycles asked for */
         uint64_t served;                /* atomic: of them, those that are done */
         uint64_t begun;                 /* atomic: bytes allocated when the cycle began */
@@ -165,12 +166,14 @@ static uint64_t allowance(void)
 }
 
 /* The heap is at the limit of memory: collect before the goal, but not more often than an eighth of
- * what is live was allocated, lest the program do nothing else. */
+ * what is live was allocated, nor for more than half of the time: where more is live than the limit,
+ * the program would do nothing else, and get nothing for it. */
 static void near_limit(void)
 {
         uint64_t least = MAX(load_relaxed(&gc.live) / 8, (uint64_t)1 << 20);
 
-        if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_since) < least)
+        if (load_relaxed(&gc.percent) == OFF || load_relaxed(&weir__mem_since) < least ||
+            weir__os_now() < load_relaxed(&gc.rest_until))
                 return;
         store_relaxed(&gc.near, 1);
         store_relaxed(&weir__mem_trigger, least);
@@ -285,6 +288,7 @@ struct story {
         int64_t     first_ns, last_ns;  /* until all stood */
         size_t      finals, shaded, stacks, last_stacks, pages, last_pages, cards;
         uint32_t    rounds;
+        int64_t     cpu;                /* of this thread when it began */
         uint64_t    at_start, goal;     /* bytes: in use at its begin, and what it was to end at */
 };
 
@@ -293,6 +297,7 @@ static void started(struct story *t)
         uint64_t live = load_relaxed(&gc.live), room = load_relaxed(&gc.room);
 
         t->begin = weir__os_now();
+        t->cpu = weir__os_thread_cpu(weir__os_thread_id());
         t->at_start = live + load_relaxed(&weir__mem_since);
         t->goal = room == UINT64_MAX ? 0 : live + room;
 }
@@ -386,15 +391,18 @@ static void note(const struct story *t)
                 .stop_last = t->end - (t->running ? t->stopping : t->begin), .before = t->before,
                 .live = load_relaxed(&gc.live), .born = t->born, .at_start = t->at_start,
                 .goal = t->goal, .next_goal = weir__mem_gc.next, .slowed = gc.napped,
-                .markers = nmarkers, .calls = t->finals,
+                .markers = nmarkers, .calls = t->finals, .minor = gc.minor,
         };
 
         for (uint32_t i = 0; i < nmarkers; i++) {
                 c.objects += markers[i].objects;
                 c.queue_peak = MAX(c.queue_peak, markers[i].peak);
         }
-        c.cpu_ns = (uint64_t)(t->end - t->begin) * nmarkers;
+        /* Of helpers it is not known how long they worked: at most all of the time. */
+        c.cpu_ns = (uint64_t)(weir__os_thread_cpu(weir__os_thread_id()) - t->cpu +
+                              (t->end - t->begin) * (nmarkers - 1));
         weir__history_add(&c);
+        fetch_add_relaxed(&weir__mem_gc.cpu, c.cpu_ns);
 }
 
 static void told(const struct story *t)
@@ -410,6 +418,7 @@ static void told(const struct story *t)
                 trace(t);
         fetch_add_relaxed(&gc.cycles, 1);
         sweep_all();
+        store_relaxed(&gc.rest_until, 2 * weir__os_now() - t->begin);
         if (t->finals)
                 weir__final_run();
         if (weir__gc_hooks.ended)
@@ -584,7 +593,8 @@ static void run_beside(void *arg)
                         weir__os_yield();
                 if (tickets != load_relaxed(&gc.served))
                         collect_beside(forced);
-                else if (exchange_seq(&gc.near, 0))
+                else if (exchange_seq(&gc.near, 0) &&
+                         weir__os_now() >= load_relaxed(&gc.rest_until))
                         collect_beside("limit");
                 else if (load_relaxed(&weir__mem_since) >= early(load_relaxed(&gc.room)))
                         collect_beside(by_goal);

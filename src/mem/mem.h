@@ -293,6 +293,7 @@ struct mem_gc {
         uint64_t live;                  /* atomic: bytes marked in the last cycle */
         uint64_t next;                  /* atomic: bytes in use at which the next one begins */
         uint64_t cycles, forced, pause_total, pause_last, pause_max;    /* atomic */
+        uint64_t cpu;                   /* atomic: ns that marking took of cores, at most */
 };
 extern struct mem_gc weir__mem_gc;
 void weir__mem_gc_paused(int64_t ns);

@@ -83,6 +83,7 @@ static void read_rest(weir_mem_stats *s)
         s->gc_pause_last_ns = load_relaxed(&weir__mem_gc.pause_last);
         s->gc_pause_max_ns = load_relaxed(&weir__mem_gc.pause_max);
         s->gc_next = load_relaxed(&weir__mem_gc.next);
+        s->gc_cpu_ns = load_relaxed(&weir__mem_gc.cpu);
         s->stacks_in_use = weir__gauge_read(GAUGE_stacks_in_use);
         s->stacks_sys = weir__gauge_read(GAUGE_stacks_sys);
         s->metadata_sys = weir__fixed_bytes();

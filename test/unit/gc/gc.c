@@ -914,6 +914,31 @@ WEIR_TEST_WITH(at_the_limit_of_memory_collections_come_before_the_goal, .procs =
         ck_assert_uint_ge(s.gc_cycles, 3);
 }
 
+/* More is live than the limit allows: collections may take half of the time. */
+WEIR_TEST_WITH(a_limit_below_what_is_live_leaves_the_program_its_time, .procs = 2, .timeout = 60)
+{
+        enum { LIVE = 64 << 20, PIECE = 1 << 16 };
+        static weir_gc_cycle c[256];
+        void               **keep = weir_new_bytes(LIVE / PIECE * sizeof *keep);
+        unsigned             by_limit = 0;
+        size_t               n;
+
+        for (int i = 0; i < LIVE / PIECE; i++)
+                keep[i] = memset(weir_new_bytes(PIECE), 0x5a, PIECE);
+        weir_gc_percent(5000);
+        weir_memory_limit(32 << 20);
+        garbage(400 << 20);
+        n = weir_gc_history(c, COUNT(c));
+        for (size_t i = 0; i + 1 < n; i++)              /* the newest first */
+                if (!strcmp(c[i].why, "limit") && !strcmp(c[i + 1].why, "limit")) {
+                        by_limit++;
+                        ck_assert_int_ge(c[i].began - c[i + 1].ended,
+                                         c[i + 1].ended - c[i + 1].began);
+                }
+        ck_assert_uint_ge(by_limit, 1);
+        weir_keep_alive(keep);
+}
+
 WEIR_TEST_WITH(the_history_tells_what_the_statistics_sum, .procs = 2, .timeout = 60)
 {
         static weir_gc_cycle c[300];
@@ -931,6 +956,7 @@ WEIR_TEST_WITH(the_history_tells_what_the_statistics_sum, .procs = 2, .timeout =
         weir_mem_read(&s);
         n = weir_gc_history(c, COUNT(c));
         ck_assert_uint_eq(n, s.gc_cycles);
+        ck_assert_uint_gt(s.gc_cpu_ns, 0);
         for (size_t i = 0; i < n; i++) {
                 ck_assert_uint_eq(c[i].number, n - i);
                 ck_assert(c[i].began < c[i].ended && c[i].stop_last > 0);
