@@ -8,17 +8,19 @@
  *                  longest request but one in a thousand, and the longest stop of the program.
  *                  Collections come each 10 % of growth, or a run would see none.
  *
- * barrier_off      weir_set of a field of an object that is in the caches, while no collection runs; eight
- *                  in turn, one op is one store. Go's compiler plants the same in a store.
- * barrier_on       the same while one marks: only stores that a whole block of which fell into the marking
- *                  are counted, beside a tree of 4 million objects that is collected again and again.
+ * barrier_off      weir_set of a field of an object that is in the caches, while no collection
+ *                  runs; eight in turn, one op is one store. Go's compiler plants the same in a
+ *                  store.
+ * barrier_on       the same while one marks: only stores that a whole block of which fell into the
+ *                  marking are counted, beside a tree of 4 million objects that is collected again
+ *                  and again.
  * cycle_parked_1m  a forced collection beside a million goroutines parked on a channel.
  * cycle_64m        a forced collection of 64 MiB of objects of 64 bytes; CPU time besides.
- * cycle_64m_cache  the same beside 1 GiB from malloc in blocks of 4 KiB that hold no pointers, in Go
- *                  slices of bytes.
+ * cycle_64m_cache  the same beside 1 GiB from malloc in blocks of 4 KiB that hold no pointers, in
+ *                  Go slices of bytes.
  * cycle_64m_plain  the same with blocks of weir_malloc_plain.
- * stores_100m      the stops of collections beside a goroutine that stores 100 MB/s into old plain objects
- *                  of 64 MiB, reported as p99 and longest; one op is one collection.
+ * stores_100m      the stops of collections beside a goroutine that stores 100 MB/s into old plain
+ *                  objects of 64 MiB, reported as p99 and longest; one op is one collection.
  *
  * Fair: on both sides one goroutine, `new` with default settings of the collector (100 %), the same
  * nodes of 16 bytes, each counted. Declared by WEIR_TYPE and stored by weir_set, as Go's compiler

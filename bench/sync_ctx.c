@@ -6,8 +6,8 @@
  * ctx_value_16         a value 16 levels up is looked up; one op is one level.
  * ctx_cancel_100k      a root with 100 000 descendants, in chains of ten, is cancelled, and each is
  *                      asked. One op is one root; making them is not counted.
- * ctx_cancel_100k_waited  the same, but for each descendant a goroutine waits; until all have gone on.
- *                      cancel-ns is the call alone.
+ * ctx_cancel_100k_waited  the same, but for each descendant a goroutine waits; until all have gone
+ *                      on. cancel-ns is the call alone.
  * ctx_select           a select on a channel and a context, answered by another goroutine.
  * group                members that return nil at once, in groups of 100; one op is one member.
  * group_limit          the same, of which 4 may run at a time.

@@ -3,9 +3,9 @@
  *
  *      build/bench/figures/ring [MILLIONS]             20
  *
- * Each side looks at the other's index only when by the copy that it keeps there is nothing to do, so
- * that the line of its own index is its alone, if nothing else is in it. Who finds nothing to do looks
- * away for a microsecond, or the two would meet at each element. Prints ns per element, the
+ * Each side looks at the other's index only when by the copy that it keeps there is nothing to do,
+ * so that the line of its own index is its alone, if nothing else is in it. Who finds nothing to do
+ * looks away for a microsecond, or the two would meet at each element. Prints ns per element, the
  * median of some runs that take turns, and the ratio. */
 #include <weir.h>
 #include <pthread.h>

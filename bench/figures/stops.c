@@ -2,9 +2,10 @@
  *
  *      build/bench/figures/stops [MIB...]              64 256 1024
  *
- * A tree of declared objects of 64 bytes; then goroutines parked on a channel beside 64 MiB of it. Of
- * 20 forced cycles each, while a goroutine allocates beside them, the median and the longest stop, in
- * microseconds. Then the same by a process of its own that collects in one stop (gcstop=1). */
+ * A tree of declared objects of 64 bytes; then goroutines parked on a channel beside 64 MiB of it.
+ * Of 20 forced cycles each, while a goroutine allocates beside them, the median and the longest
+ * stop, in microseconds. Then the same by a process of its own that collects in one stop
+ * (gcstop=1). */
 #include <weir.h>
 #include <stdlib.h>
 #include <sys/wait.h>

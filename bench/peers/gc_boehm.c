@@ -1,10 +1,10 @@
-/* What bench/gc.c measures of binary trees and requests, with the collector of Boehm, Demers and Weiser
- * (libgc), one marker and one program thread as there are two cores. Not linked with weir.
+/* What bench/gc.c measures of binary trees and requests, with the collector of Boehm, Demers and
+ * Weiser (libgc), one marker and one program thread as there are two cores. Not linked with weir.
  *
  *      build/bench/peers/gc_boehm [binary_trees|requests]
  *
- * Prints ns per op as bench/gc.c does; of requests besides the longest but one in a thousand, and the
- * longest collection. */
+ * Prints ns per op as bench/gc.c does; of requests besides the longest but one in a thousand, and
+ * the longest collection. */
 #define _GNU_SOURCE
 #include <gc/gc.h>
 #include <stdint.h>

@@ -72,8 +72,8 @@
 
 WEIR_DECLS_BEGIN
 
-/* A context: what tells a goroutine that its work is no longer wanted (weir/ctx.h). Select cases and
- * network options can name one; NULL is one that never ends. */
+/* A context: what tells a goroutine that its work is no longer wanted (weir/ctx.h). Select cases
+ * and network options can name one; NULL is one that never ends. */
 typedef struct weir_ctx weir_ctx;
 
 /* Returns the address of the caller's errno, good until the caller parks.

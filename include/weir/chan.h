@@ -5,8 +5,8 @@
  * that many values wait in between. Closing says "no more": what was sent is still delivered.
  * Values are copied; a pointer in a value hands over what it points to.
  *
- * A channel is a collected object (weir/gc.h): nobody frees it, and it stays valid as long as anybody can
- * name it. What waits in its buffer is kept as long. It need not be closed to go.
+ * A channel is a collected object (weir/gc.h): nobody frees it, and it stays valid as long as
+ * anybody can name it. What waits in its buffer is kept as long. It need not be closed to go.
  *
  * NULL is a channel on which nothing ever happens: send and receive park for ever, select never
  * chooses it, its length and capacity are 0.
@@ -85,8 +85,8 @@ WEIR_API weir_chan *weir_chan_new_with(size_t elem_size, size_t cap, const weir_
 /* The same for elements of type T. */
 #define weir_chan_make(T, cap) weir_chan_new(sizeof(T), (cap))
 
-/* The same for elements that hold no pointers to collected memory: the collector does not look into the
- * buffer. */
+/* The same for elements that hold no pointers to collected memory: the collector does not look into
+ * the buffer. */
 WEIR_API weir_chan *weir_chan_new_plain(size_t elem_size, size_t cap);
 #define weir_chan_make_plain(T, cap) weir_chan_new_plain(sizeof(T), (cap))
 
@@ -174,9 +174,9 @@ typedef struct weir_case {
  * channel. */
 WEIR_API int weir_select_n(const weir_case *cases, size_t n);
 
-/* One operation beside a default: does it if it need not wait. op is WEIR_OP_RECV or WEIR_OP_SEND; the
- * rest is as in a weir_case. weir_select comes here where the compiler knows that it is such a pair.
- * 0: done; 1: it would have to wait.
+/* One operation beside a default: does it if it need not wait. op is WEIR_OP_RECV or WEIR_OP_SEND;
+ * the rest is as in a weir_case. weir_select comes here where the compiler knows that it is such a
+ * pair. 0: done; 1: it would have to wait.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: as weir_select_n. */
 WEIR_API int weir_select_one(int op, weir_chan *c, void *elem, size_t size, bool *ok);

@@ -1,9 +1,9 @@
 /* weir/ctx.h: contexts, which tell goroutines that their work is no longer wanted.
  *
  * A context is handed from caller to callee, first argument by custom, and ends once: when it is
- * cancelled, when its deadline passes, or when the context that it was derived from ends. What waits
- * names it: weir_on_done in a select, weir_ctx_sleep, weir_sema_acquire_ctx, the option ctx of
- * weir/net.h; what computes asks weir_ctx_err now and then.
+ * cancelled, when its deadline passes, or when the context that it was derived from ends. What
+ * waits names it: weir_on_done in a select, weir_ctx_sleep, weir_sema_acquire_ctx, the option ctx
+ * of weir/net.h; what computes asks weir_ctx_err now and then.
  *
  * Each call weir_ctx_with_... derives a context that can be ended by itself, from a parent that it
  * leaves alone. Contexts are collected: there is nothing to free, and one that is forgotten leaves
@@ -67,8 +67,8 @@ WEIR_API weir_ctx *weir_ctx_background(void);
  * Parks: no.  From: goroutine.  Fails: never.  Panics: a parent that weir did not make. */
 WEIR_API weir_ctx *weir_ctx_with_cancel(weir_ctx *parent);
 
-/* The same, ended also by the moment `when`, with WEIR_ETIMEOUT. A parent's earlier deadline counts;
- * a moment that has passed makes a context that has ended.
+/* The same, ended also by the moment `when`, with WEIR_ETIMEOUT. A parent's earlier deadline
+ * counts; a moment that has passed makes a context that has ended.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: a parent that weir did not make. */
 WEIR_API weir_ctx *weir_ctx_with_deadline(weir_ctx *parent, weir_time when);
@@ -112,9 +112,9 @@ WEIR_API weir_ctx *weir_ctx_without_cancel(weir_ctx *parent);
  * Fails: never.  Panics: ctx is the background, or weir did not make it. */
 WEIR_API void weir_ctx_cancel(weir_ctx *ctx);
 
-/* The same, and says why: a code of the caller's choice (0: WEIR_ECANCELED), and a sentence, copied,
- * or NULL. weir_ctx_err is WEIR_ECANCELED all the same. Of a context that has ended the first reason
- * stays.
+/* The same, and says why: a code of the caller's choice (0: WEIR_ECANCELED), and a sentence,
+ * copied, or NULL. weir_ctx_err is WEIR_ECANCELED all the same. Of a context that has ended the
+ * first reason stays.
  *
  * Parks, From, Fails, Panics: as weir_ctx_cancel. */
 WEIR_API void weir_ctx_cancel_cause(weir_ctx *ctx, int cause, const char *message);

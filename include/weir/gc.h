@@ -6,19 +6,20 @@
  * start of an object, into it, or one past its end (past a single object of a declared type: only
  * from a local variable or a register). It must be stored as it is, aligned to 8 bytes.
  *
- * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers, and each store
- * to one goes by weir_set, or by weir_gc_move for several at once. Marking runs while the program does;
- * a store that bypasses them may lose what it stores. WEIR_DEBUG=gccheck=1 ends the program with a
- * message that names type, field and object when that would happen. Objects that are not declared,
- * blocks from malloc, variables: there = is right.
+ * What is declared by WEIR_TYPE is scanned exactly: only the named fields are pointers, and each
+ * store to one goes by weir_set, or by weir_gc_move for several at once. Marking runs while the
+ * program does; a store that bypasses them may lose what it stores. WEIR_DEBUG=gccheck=1 ends the
+ * program with a message that names type, field and object when that would happen. Objects that are
+ * not declared, blocks from malloc, variables: there = is right.
  *
  * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
  * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
  *
- * What is not looked at: memory from mmap, unless weir_gc_root_add names it; what weir_gc_exclude names
- * and weir_malloc_plain gives; memory of another allocator. In a program that has malloc from elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what
- * malloc handed out is not looked at either, so there nothing is collected, and weir_gc_run does
- * nothing; WEIR_DEBUG=gcforeign=1 collects nevertheless.
+ * What is not looked at: memory from mmap, unless weir_gc_root_add names it; what weir_gc_exclude
+ * names and weir_malloc_plain gives; memory of another allocator. In a program that has malloc from
+ * elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what malloc handed out is not looked at either, so
+ * there nothing is collected, and weir_gc_run does nothing; WEIR_DEBUG=gcforeign=1 collects
+ * nevertheless.
  *
  * Example (run):
  *
@@ -93,14 +94,15 @@ typedef struct weir_type {
  * bytes, overlaps another or lies outside. */
 WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
 
-/* One object of t, which ends with a flexible array, with n elements in that. What weir_new_flex calls.
+/* One object of t, which ends with a flexible array, with n elements in that. What weir_new_flex
+ * calls.
  *
  * Fails, parks, from: as weir_gc_alloc.
  * Panics: as that; t does not end with a flexible array. */
 WEIR_API void *weir_gc_alloc_flex(const weir_type *t, size_t n);
 
-/* For weir_gc_write alone: whether a collection is under way (1), and the store while it is; whether
- * stores are to be noted by cards (2), and the cards. */
+/* For weir_gc_write alone: whether a collection is under way (1), and the store while it is;
+ * whether stores are to be noted by cards (2), and the cards. */
 #define WEIR_CARD_SHIFT_ 9
 struct weir__gc_cards {
         uintptr_t base, bytes;
@@ -137,11 +139,11 @@ static inline void weir_gc_write(void *slot, const void *value)
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API void weir_gc_move(void *dst, const void *src, size_t size);
 
-/* Collects now: a whole cycle, finished on return. What died before is free afterwards; finalizers of
- * what died run on a goroutine of their own, perhaps later.
+/* Collects now: a whole cycle, finished on return. What died before is free afterwards; finalizers
+ * of what died run on a goroutine of their own, perhaps later.
  *
- * Parks until it is done; the program runs meanwhile but for two short stops. While another cycle is
- * under way, waits for it and then runs one.
+ * Parks until it is done; the program runs meanwhile but for two short stops. While another cycle
+ * is under way, waits for it and then runs one.
  * From: goroutine.  Fails: never.  Panics: never. */
 WEIR_API void weir_gc_run(void);
 
@@ -166,10 +168,10 @@ typedef struct weir_cleanup {
 } weir_cleanup;
 
 /* Has fn(arg) called once obj is gone, obj being the address that the allocation returned: for what
- * goes with an object and is not memory. Any number for one object; in no order. arg is kept for fn;
- * obj must not be reachable from it, or obj never dies. Unlike a finalizer it gets no chance to see
- * obj again, and objects that reach each other are no obstacle. Of an object that has a finalizer too
- * it is called once the object has died again after that.
+ * goes with an object and is not memory. Any number for one object; in no order. arg is kept for
+ * fn; obj must not be reachable from it, or obj never dies. Unlike a finalizer it gets no chance to
+ * see obj again, and objects that reach each other are no obstacle. Of an object that has a
+ * finalizer too it is called once the object has died again after that.
  *
  * fn runs as that of weir_gc_finalize does. None is called when the program ends.
  *
@@ -182,13 +184,15 @@ WEIR_API weir_cleanup weir_gc_cleanup(void *obj, void (*fn)(void *arg), void *ar
  * Parks: no.  From: goroutine.  Fails: never.  Panics: never. */
 WEIR_API bool weir_cleanup_stop(weir_cleanup c);
 
-/* A pointer that does not keep what it points to; itself collected, to be kept by an ordinary one. */
+/* A pointer that does not keep what it points to; itself collected, to be kept by an ordinary
+ * one. */
 typedef struct weir_weak weir_weak;
 
 /* A weak pointer to obj, the address that the allocation returned. While obj lives each call for it
  * gives the same one, so they may be compared. NULL for NULL.
  *
- * Parks: no.  From: goroutine.  Fails: never.  Panics: obj is not the start of a collected object. */
+ * Parks: no.  From: goroutine.  Fails: never.  Panics: obj is not the start of a collected
+ * object. */
 WEIR_API weir_weak *weir_weak_make(const void *obj);
 
 /* What w points to, kept from here on as by any pointer; NULL once a collection found that nothing
@@ -199,14 +203,15 @@ WEIR_API weir_weak *weir_weak_make(const void *obj);
 WEIR_API void *weir_weak_get(const weir_weak *w);
 
 /* Collects with the program stopped, and prints to out what leaked: each goroutine that waits for
- * ever, because nobody else can reach the channel, mutex or the like that it waits for, with its stack
- * and where it was started; and blocks of malloc that nothing points to, by size, with the first bytes
- * of some. Answers how many that are together. NULL for out prints nothing.
+ * ever, because nobody else can reach the channel, mutex or the like that it waits for, with its
+ * stack and where it was started; and blocks of malloc that nothing points to, by size, with the
+ * first bytes of some. Answers how many that are together. NULL for out prints nothing.
  *
- * Nothing is called leaked that is not, unless the program keeps an address where the collector does not
- * look. What a stale word on a stack points to is not told, nor a goroutine that waits for an object in a
- * local variable. The program stands for as long as marking all of it takes. WEIR_DEBUG=leaks=1 has
- * each collection look for goroutines, and the end of the program for both.
+ * Nothing is called leaked that is not, unless the program keeps an address where the collector
+ *         does not
+ * look. What a stale word on a stack points to is not told, nor a goroutine that waits for an
+ * object in a local variable. The program stands for as long as marking all of it takes.
+ * WEIR_DEBUG=leaks=1 has each collection look for goroutines, and the end of the program for both.
  *
  * Parks: no, but stops all others.  From: goroutine.  Fails: never.  Panics: never. */
 WEIR_API size_t weir_gc_leaks(FILE *out);
@@ -259,21 +264,22 @@ WEIR_API int weir_gc_percent(int percent);
 WEIR_API int weir_gc_root_add(const void *addr, size_t size);
 WEIR_API int weir_gc_root_remove(const void *addr, size_t size);
 
-/* Has the collector not look for pointers in [addr, addr + size): a large buffer among the globals, in
- * memory that was named, in a block of malloc. Stacks and collected objects are looked at anyway. A
- * range may be excluded more than once; each weir_gc_include takes one of the same addr and size
- * away, from when on what is stored there counts. Memory must be included again before it is freed,
- * for whoever gets it next. For blocks that hold no pointers at all weir_malloc_plain is simpler.
+/* Has the collector not look for pointers in [addr, addr + size): a large buffer among the globals,
+ * in memory that was named, in a block of malloc. Stacks and collected objects are looked at
+ * anyway. A range may be excluded more than once; each weir_gc_include takes one of the same addr
+ * and size away, from when on what is stored there counts. Memory must be included again before it
+ * is freed, for whoever gets it next. For blocks that hold no pointers at all weir_malloc_plain is
+ * simpler.
  *
- * Parks: no.  From: any thread.  Fails: -EINVAL (addr is NULL, or the range wraps), -ENOMEM, -ENOENT
- * (there is no such range).  Panics: never. */
+ * Parks: no.  From: any thread.  Fails: -EINVAL (addr is NULL, or the range wraps), -ENOMEM,
+ * -ENOENT (there is no such range).  Panics: never. */
 WEIR_API int weir_gc_exclude(const void *addr, size_t size);
 WEIR_API int weir_gc_include(const void *addr, size_t size);
 
-/* malloc(size) for a block in which nothing points to collected memory: it is never looked at. free,
- * realloc (which keeps that) and malloc_usable_size take it as any other. Without it a block costs
- * a look when it is new and each time that it was written since the last collection; and a number
- * in it that happens to be an address keeps an object. Where malloc is not weir's, and under
+/* malloc(size) for a block in which nothing points to collected memory: it is never looked at.
+ * free, realloc (which keeps that) and malloc_usable_size take it as any other. Without it a block
+ * costs a look when it is new and each time that it was written since the last collection; and a
+ * number in it that happens to be an address keeps an object. Where malloc is not weir's, and under
  * WEIR_DEBUG=harden=1, it is malloc.
  *
  * Parks: no.  From: any thread.  Fails: NULL, when there is no memory.  Panics: never. */
@@ -324,10 +330,10 @@ __attribute__((unused)) static const weir_type weir_type_weir_any_ptr = {
         "pointer", sizeof(void *), 1, weir_any_ptr_at, 0, NULL
 };
 
-/* WEIR_TYPE_PARTS(T, parts...): a struct T made of other declared types. WEIR_PART(T, f, E) is a member
- * f of T that is an E or an array of E; WEIR_TAIL(T, f, E) a flexible array of E at its end, and the
- * last part. E is declared before by WEIR_TYPE or its kin, or weir_any_ptr, which stands for a pointer.
- * What is not named holds no pointers to collected memory.
+/* WEIR_TYPE_PARTS(T, parts...): a struct T made of other declared types. WEIR_PART(T, f, E) is a
+ * member f of T that is an E or an array of E; WEIR_TAIL(T, f, E) a flexible array of E at its end,
+ * and the last part. E is declared before by WEIR_TYPE or its kin, or weir_any_ptr, which stands
+ * for a pointer. What is not named holds no pointers to collected memory.
  *
  *         typedef struct slot  { node *key; int n; } slot;
  *         typedef struct table { node *owner; slot fixed[4]; size_t n; slot more[]; } table;
@@ -351,7 +357,8 @@ __attribute__((unused)) static const weir_type weir_type_weir_any_ptr = {
         { &WEIR_CAT(weir_type_, E), offsetof(T, f),                                     \
           0 * sizeof(char[sizeof(((T *)0)->f[0]) == sizeof(E) ? 1 : -1]) }
 
-/* A struct T without pointers but for its flexible array tail of E; and with pointer fields besides. */
+/* A struct T without pointers but for its flexible array tail of E; and with pointer fields
+ * besides. */
 #define WEIR_TYPE_FLEX(T, tail, E) WEIR_TYPE_PARTS(T, WEIR_TAIL(T, tail, E))
 #define WEIR_TYPE_FLEX_WITH(T, tail, E, ...)                                            \
         static const weir_type WEIR_CAT(weir_type_, T) = {                              \

@@ -1,8 +1,8 @@
 /* weir/group.h: goroutines that work on one thing, and calls that several share.
  *
- * A group starts members, waits for all of them and returns the first error; that error also cancels
- * the group's context, so that the others can give up. A flight lets those who ask for the same
- * thing at the same time share one call.
+ * A group starts members, waits for all of them and returns the first error; that error also
+ * cancels the group's context, so that the others can give up. A flight lets those who ask for the
+ * same thing at the same time share one call.
  *
  * Example (run):
  *
@@ -115,8 +115,9 @@ typedef struct weir_flight {
         uint64_t state_[7];
 } weir_flight;
 
-/* Calls fn(arg, &value) unless a call for the same key is under way: then waits for that one. Returns
- * what the call returned, and stores its value in *ret, unless ret is NULL, also when that is an
+/* Calls fn(arg, &value) unless a call for the same key is under way: then waits for that one.
+ * Returns what the call returned, and stores its value in *ret, unless ret is NULL, also when that
+ *         is an
  * error. *ret_shared, unless ret_shared is NULL, tells whether several get this result.
  *
  * The key is compared by its bytes, which must stay as they are until the return. A panic of fn, or

@@ -81,17 +81,17 @@ WEIR_API void weir_mem_report(FILE *out);
  * Blocks: about 0.1 ms per MiB.  From: any thread.  Fails: never.  Panics: never. */
 WEIR_API size_t weir_mem_release(void);
 
-/* Tells which block of weir's heap the byte at p is in, one of malloc or a collected object: where it
- * begins and its size, rounded up as malloc_usable_size tells it. Either may be NULL. What free took
- * may still be found while a thread keeps it for the next malloc.
+/* Tells which block of weir's heap the byte at p is in, one of malloc or a collected object: where
+ * it begins and its size, rounded up as malloc_usable_size tells it. Either may be NULL. What free
+ * took may still be found while a thread keeps it for the next malloc.
  *
  * Parks: no.  From: any thread.  Fails: -ENOENT, p is not in the heap, or in a part that nobody
  * has.  Panics: never. */
 WEIR_API int weir_mem_block(const void *p, void **ret_start, size_t *ret_size);
 
 /* lvalue = value. With WEIR_DEBUG=checkptr=1 it first panics if lvalue lies in weir's heap but not
- * within one block that is in use: a store by a wild pointer, or beyond the end of an array. Without,
- * it costs a load. */
+ * within one block that is in use: a store by a wild pointer, or beyond the end of an array.
+ * Without, it costs a load. */
 #define weir_store(lvalue, value)                                               \
         ((void)(__builtin_expect(weir_store_checks, 0) ?                        \
                         weir_store_check(&(lvalue), sizeof(lvalue)) : (void)0), \
@@ -101,8 +101,8 @@ WEIR_API void        weir_store_check(const volatile void *p, size_t size);
 WEIR_API extern bool weir_store_checks;         /* WEIR_DEBUG=checkptr=1 */
 
 /* Sets the soft limit of memory in bytes and returns the previous one; 0 only reads it, SIZE_MAX
- * means none. Near the limit, and when the cgroup has met its own, idle memory is returned at once. Allocation does not fail on account
- * of it.
+ * means none. Near the limit, and when the cgroup has met its own, idle memory is returned at once.
+ * Allocation does not fail on account of it.
  *
  * Without a call the limit is that of WEIR_MEMORY ("512MiB", "2G", "off"), else what the cgroup
  * allows: memory.high, or nine tenths of its maximum.

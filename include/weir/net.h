@@ -127,8 +127,8 @@ WEIR_API int weir_listener_close(weir_listener *ln);
  * Parks: until connected or refused, or the context ends.  From: goroutine.
  * Fails: -EINVAL (address empty or malformed), -EPROTONOSUPPORT (unknown network), -ECONNREFUSED,
  * -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH, -EMFILE, -ENFILE, -ENOENT (no such host or socket file),
- * -EAGAIN (no name server answered, or a Unix backlog is full), WEIR_ECANCELED or WEIR_ETIMEOUT (the
- * context has ended).
+ * -EAGAIN (no name server answered, or a Unix backlog is full), WEIR_ECANCELED or WEIR_ETIMEOUT
+ * (the context has ended).
  * Panics: network, address or ret is NULL. */
 WEIR_API int weir_net_dial(const char *network, const char *address, const weir_net_options *opt,
                            weir_conn **ret);

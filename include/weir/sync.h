@@ -327,8 +327,8 @@ WEIR_API uint64_t weir_latch_count(const weir_latch *l);
  * Parks: until n are there.  From: goroutine.  Fails: never.  Panics: the barrier is zero. */
 WEIR_API bool weir_barrier_wait(weir_barrier *b);
 
-/* The same, but waits no longer than until the moment `deadline`; who fails does not count as having
- * come. 1 for the last that came, 0 for the others.
+/* The same, but waits no longer than until the moment `deadline`; who fails does not count as
+ * having come. 1 for the last that came, 0 for the others.
  *
  * Parks: until n are there, or the deadline.  From: goroutine.  Fails: WEIR_ETIMEOUT.
  * Panics: the barrier is zero. */

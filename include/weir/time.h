@@ -60,8 +60,8 @@ WEIR_API void weir_sleep(weir_duration d);
  *
  * Each call runs on a goroutine of its own and may park. A tick that comes due while the call
  * before it still runs is dropped. arg is the caller's and must last until the timer has run or was
- * stopped; collected memory does by itself. The timer is a collected object: nobody frees it, and an
- * armed one stays alive though nobody points to it.
+ * stopped; collected memory does by itself. The timer is a collected object: nobody frees it, and
+ * an armed one stays alive though nobody points to it.
  *
  * Parks: no.  From: goroutine.  Fails: never.  Panics: fn is NULL. */
 WEIR_API weir_timer *weir_timer_start(weir_duration after, weir_duration period,

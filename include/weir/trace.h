@@ -1,10 +1,10 @@
 /* weir/trace.h: the trace that a goroutine works for.
  *
  * A request that goes through many goroutines, and through other programs, has one number by which
- * its lines in logs and dumps are found: the trace id, 128 bits, with the number of the present step
- * beside it, the span. Whoever takes the request in sets it; goroutines that are started from there
- * on inherit it: by weir_go and its like, by timers, by functions of a context. A channel that was
- * made with the option `traced` hands the sender's on to the receiver. weir_dump shows it.
+ * its lines in logs and dumps are found: the trace id, 128 bits, with the number of the present
+ * step beside it, the span. Whoever takes the request in sets it; goroutines that are started from
+ * there on inherit it: by weir_go and its like, by timers, by functions of a context. A channel
+ * that was made with the option `traced` hands the sender's on to the receiver. weir_dump shows it.
  *
  * All zero means none.
  *

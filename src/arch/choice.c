@@ -1,5 +1,5 @@
-/* What is chosen by the features. A file of its own: a program that is linked statically and uses no
- * routine on bytes shall not have them all. */
+/* What is chosen by the features. A file of its own: a program that is linked statically and uses
+ * no routine on bytes shall not have them all. */
 #include "arch/arch.h"
 #include <weir/cpu.h>
 

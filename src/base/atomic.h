@@ -34,8 +34,8 @@
 #define cas_relaxed(p, e, v) \
         __atomic_compare_exchange_n((p), (e), (v), 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
-/* Keeps the compiler from moving accesses across: for what a signal handler on this thread, or a child
- * of fork, finds of what the thread was doing. */
+/* Keeps the compiler from moving accesses across: for what a signal handler on this thread, or a
+ * child of fork, finds of what the thread was doing. */
 #define fence_compiler()           __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* A hint to the core that this is a spin loop. Provided by src/arch. */

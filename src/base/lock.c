@@ -23,10 +23,10 @@ static slowpath _Noreturn void holder_is_gone(void)
 }
 
 /* Spins some microseconds, staying away for longer and longer: a lock taken for some tens of
- * nanoseconds is best left to one core for many turns (bench buffered_4_4 on two cores: 44 ns an item
- * with eager retries, 26 so). Then lets other threads of this core run, then sleeps: the holder's
- * thread must have lost its core, and on a machine with real-time threads a yield may not be enough to
- * bring it back. */
+ * nanoseconds is best left to one core for many turns (bench buffered_4_4 on two cores: 44 ns an
+ * item with eager retries, 26 so). Then lets other threads of this core run, then sleeps: the
+ * holder's thread must have lost its core, and on a machine with real-time threads a yield may not
+ * be enough to bring it back. */
 void weir__lock_word_slow(uint32_t *word)
 {
         uint32_t free_;

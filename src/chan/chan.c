@@ -11,9 +11,10 @@
  *         after the receive of that element. Wake-ups carry it through the run queue.
  * Cost    Buffered, nobody waiting: one locked instruction and a plain store for the lock, one line
  *         of the header and one of the buffer. Unbuffered ping-pong: one switch each way.
- * Memory  A channel is a collected object: it goes when nobody can name it any more. Who is parked on it
- *         names it. Without a buffer, or with elements too small for a pointer, or by the word of who made
- *         it, it holds no pointers: then the collector neither reads it nor cares who writes it.
+ * Memory  A channel is a collected object: it goes when nobody can name it any more. Who is parked
+ *         on it names it. Without a buffer, or with elements too small for a pointer, or by the
+ *         word of who made it, it holds no pointers: then the collector neither reads it nor cares
+ *         who writes it.
  * Not     A lock-free ring (one sequence number per slot): faster by one or two nanoseconds without
  *         contention, but closing, handing over and select then need a second protocol beside it. A
  *         buffer in a block of its own: one more miss. */

@@ -1,9 +1,9 @@
 /* Select: wait for the first of several cases.
  *
- * What    All channels of the cases are locked; if cases are ready, one of them is drawn and done; a
- *         context that has ended is such a case. Else a waiter goes into each channel's list and a
- *         watch to each context, and whoever wins the select's winner word completes that one case
- *         and readies the goroutine, which then takes its other waiters out.
+ * What    All channels of the cases are locked; if cases are ready, one of them is drawn and done;
+ *         a context that has ended is such a case. Else a waiter goes into each channel's list and
+ *         a watch to each context, and whoever wins the select's winner word completes that one
+ *         case and readies the goroutine, which then takes its other waiters out.
  * States  See struct waiter. select->winner goes once from SELECT_OPEN to the index of a case, by
  *         the compare-exchange of the channel operation, timer or context that completes it.
  * Locks   chan, several at once, in the order of their addresses; each channel once however many
@@ -31,8 +31,8 @@ struct done {
         uint32_t         index;         /* const: of the case */
 };
 
-/* The wait of one case: those for channels fill an array from its begin, those for contexts from its
- * end. */
+/* The wait of one case: those for channels fill an array from its begin, those for contexts from
+ * its end. */
 union slot {
         struct waiter w;
         struct done   d;

@@ -79,9 +79,9 @@ weir_ctx *weir__ctx_check(const weir_ctx *ctx, const char *call);
 const struct ctx_end *weir__ctx_look(weir_ctx *ctx);
 
 /* Puts w, whose fn is set, where fn(w) will be called once when ctx ends. False: it has ended, and
- * fn will not be called. fn runs with a lock of ctx held, on any thread; it may take locks of words,
- * and answers a goroutine that it took from where it was parked, or NULL: the caller readies it.
- * From: goroutine, also one that is PARKED by its state; without locks. */
+ * fn will not be called. fn runs with a lock of ctx held, on any thread; it may take locks of
+ * words, and answers a goroutine that it took from where it was parked, or NULL: the caller readies
+ * it. From: goroutine, also one that is PARKED by its state; without locks. */
 bool weir__ctx_watch(weir_ctx *ctx, struct ctx_watch *w);
 
 /* Takes w out, wherever it is; on return fn neither runs nor will run. From: goroutine, without

@@ -10,10 +10,10 @@
  *             |                 |
  *             afters, watches   watches: records on the stacks of those who wait
  *
- * States  end: NULL, then for ever the first reason that anybody found: its own or, when an ancestor
- *         had ended or the deadline passed, that one. The exchange that stores it decides.
- *         active: false -> true by who is first to wait; it then arms the timer, links the context to
- *         its parent, and does the same for the parent if that was not active. If on the way an
+ * States  end: NULL, then for ever the first reason that anybody found: its own or, when an
+ *         ancestor had ended or the deadline passed, that one. The exchange that stores it decides.
+ *         active: false -> true by who is first to wait; it then arms the timer, links the context
+ *         to its parent, and does the same for the parent if that was not active. If on the way an
  *         ancestor turns out to have ended, it does what the ancestor's canceller would have done.
  *         true -> false by the parent, when it looks for idle children because there are twice as
  *         many as the last time: waiting again and again links once, and what is idle does not pile
@@ -25,18 +25,18 @@
  *         Timers are started and stopped without it, and fire with their heap's lock held, inside
  *         of which it may be taken.
  * Order   watch: lock, look at end, push, unlock.   end: store end, lock, look at the list.
- *         One of both sees the other, and the same holds of a child and its parent's end. A timer is
- *         started, then declared armed under the lock, then end is looked at once more; who tells
- *         the end stops what was declared. One of both stops it.
+ *         One of both sees the other, and the same holds of a child and its parent's end. A timer
+ *         is started, then declared armed under the lock, then end is looked at once more; who
+ *         tells the end stops what was declared. One of both stops it.
  * Collector  Contexts are typed objects; the lists of children and functions go by the write
  *         barrier. Watches lie on stacks and in malloc's blocks and are none of the collector's
  *         business: the goroutine or record that owns one holds its context.
  * Cost    Making and cancelling one: an allocation, one exchange, one lock of its own. A wait: one
  *         lock to come, one to go. Ending 100 000 that are waited for: see bench sync.
- * Not     Children linked when they are made (Go): each costs two locks of a parent that many share, and
- *         one that is not cancelled stays until the parent ends. One lock for a tree: a server's
- *         requests all hang from one root. A goroutine per context that waits for the parent: a
- *         stack each. Weak pointers to children: nothing else in weir needs them. */
+ * Not     Children linked when they are made (Go): each costs two locks of a parent that many
+ *         share, and one that is not cancelled stays until the parent ends. One lock for a tree: a
+ *         server's requests all hang from one root. A goroutine per context that waits for the
+ *         parent: a stack each. Weak pointers to children: nothing else in weir needs them. */
 #include "ctx/ctx.h"
 #include "mem/mem.h"
 #include <weir/go.h>
@@ -119,8 +119,9 @@ static void remove_child(weir_ctx *p, weir_ctx *c)
         weir__count(ctx_unlinks, 1);
 }
 
-/* Lets go of children that nobody waits for any more. Some are locked just now: the next time. Those
- * with a timer stay until it is due: its heap holds them anyway, and who cancels p can stop it. */
+/* Lets go of children that nobody waits for any more. Some are locked just now: the next time.
+ * Those with a timer stay until it is due: its heap holds them anyway, and who cancels p can stop
+ * it. */
 static slowpath void prune(weir_ctx *p, unsigned depth)
 {
         weir_ctx *next;

@@ -74,8 +74,8 @@ void *weir_slice_grow_by(void *ptr, size_t len, size_t *cap, size_t elem_size, s
                 bytes = weir__mem_round(bytes);
                 next = bytes / elem_size;
         }
-        /* Only what is not copied over has to be cleared; where that is the most of it, fresh memory
-         * reads as zero without being touched. */
+        /* Only what is not copied over has to be cleared; where that is the most of it, fresh
+         * memory reads as zero without being touched. */
         if (kind == MEM_NOSCAN && len * elem_size >= bytes / 2) {
                 block = weir__gc_new_dirty(bytes);
                 memset((char *)block + len * elem_size, 0, bytes - len * elem_size);

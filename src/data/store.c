@@ -1,9 +1,9 @@
 /* Checked stores: WEIR_DEBUG=checkptr=1 and weir_store.
  *
- * What    A store into weir's range of addresses is good when all its bytes are in one block that is
- *         in use. Other addresses (stacks, globals, mappings of the program) are not judged: what is
- *         not mapped faults by itself, and the reserved range of the heap has no right of access
- *         where nothing is.
+ * What    A store into weir's range of addresses is good when all its bytes are in one block that
+ *         is in use. Other addresses (stacks, globals, mappings of the program) are not judged:
+ *         what is not mapped faults by itself, and the reserved range of the heap has no right of
+ *         access where nothing is.
  * Cost    Off: one load and a branch that is not taken. On: some 10 ns.
  * Not     Every store of the program, which is a compiler's work: the address sanitizer. */
 #include "data/data.h"

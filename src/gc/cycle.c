@@ -16,30 +16,31 @@
  *         told by nobody: its value is in a register of a thread in that stop, whose stacks and
  *         registers are marked there.
  * Goal    What was marked in the last cycle and percent of it more, at least 4 MiB; objects born in
- *         the cycle do not count, or a goal would grow by what was garbage at once. The cycle begins
- *         before the goal by what was allocated during the last one, and a half. While it runs the
- *         program may allocate in proportion to what is marked; who would get ahead sleeps: the
- *         time is the marker's.
- * Minor   WEIR_DEBUG=gcgen=1: what outlived a collection stays marked and scanned (mem/run.c), and the
- *         next one, a minor, comes by young objects alone. Its roots are all the roots, and the old
- *         objects and blocks that were written since: declared ones by cards (mem/card.c), plain
- *         ones by the kernel's record. Nothing else can point to a young object: what was written
- *         before the end of the last collection points to what outlived that one, and is old. What is
- *         born during a collection is old after it too, for the same reason; of what is so kept though
- *         nobody needs it, and of old objects that have died, a full collection gets rid, which comes
- *         when half of the way from what the last one found to its goal is taken by old ones.
- *         A minor keeps the goal of the last full one.
- * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking is
- *         on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
- * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer that
- *         takes each look at what the program writes for a race: the goroutine that notices collects with the world stopped from beginning to end, with as many threads
- *         as there are processors. It is what the other is measured against.
+ *         the cycle do not count, or a goal would grow by what was garbage at once. The cycle
+ *         begins before the goal by what was allocated during the last one, and a half. While it
+ *         runs the program may allocate in proportion to what is marked; who would get ahead
+ *         sleeps: the time is the marker's.
+ * Minor   WEIR_DEBUG=gcgen=1: what outlived a collection stays marked and scanned (mem/run.c), and
+ *         the next one, a minor, comes by young objects alone. Its roots are all the roots, and the
+ *         old objects and blocks that were written since: declared ones by cards (mem/card.c),
+ *         plain ones by the kernel's record. Nothing else can point to a young object: what was
+ *         written before the end of the last collection points to what outlived that one, and is
+ *         old. What is born during a collection is old after it too, for the same reason; of what
+ *         is so kept though nobody needs it, and of old objects that have died, a full collection
+ *         gets rid, which comes when half of the way from what the last one found to its goal is
+ *         taken by old ones. A minor keeps the goal of the last full one.
+ * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking
+ *         is on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
+ * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer
+ *         that takes each look at what the program writes for a race: the goroutine that notices
+ *         collects with the world stopped from beginning to end, with as many threads as there are
+ *         processors. It is what the other is measured against.
  * Locks   None of its own: `busy` is one. Inside of a stop no lock can be held by anybody else, see
  *         sched/world.c.
  * Cost    See docs/design/collector.md.
- * Not     A goroutine that marks: it would wait for its turn among others, and stop them. Helping by
- *         who allocates (Go's assists): the marks have one owner each; who sleeps leaves its core
- *         to the marker, which is as good while there are as many threads as cores. */
+ * Not     A goroutine that marks: it would wait for its turn among others, and stop them. Helping
+ *         by who allocates (Go's assists): the marks have one owner each; who sleeps leaves its
+ *         core to the marker, which is as good while there are as many threads as cores. */
 #include "gc/gc.h"
 #include "gc/leak.h"
 #include "base/debug.h"
@@ -117,8 +118,8 @@ __attribute__((constructor)) static void begin_early(void)
         store_relaxed(&weir__gc_wanted, weir__debug_early("gcstress", 0) > 0);
 }
 
-/* Where the next cycle begins: so early that it ends at the goal, but not sooner than after a third of
- * the way, or the program would be followed by one cycle after the other. */
+/* Where the next cycle begins: so early that it ends at the goal, but not sooner than after a third
+ * of the way, or the program would be followed by one cycle after the other. */
 static uint64_t early(uint64_t room)
 {
         uint64_t during = load_relaxed(&gc.during), lead = during + during / 2;
@@ -147,8 +148,8 @@ static void set_trigger(void)
         weir__mem_gc.next = room == UINT64_MAX ? 0 : live + room;
 }
 
-/* How much may be allocated by now, while a cycle runs: in proportion to what is marked of what there
- * is to mark. */
+/* How much may be allocated by now, while a cycle runs: in proportion to what is marked of what
+ * there is to mark. */
 static uint64_t allowance(void)
 {
         uint64_t live = MAX(load_relaxed(&gc.expect), (uint64_t)1), done = 0;
@@ -166,8 +167,8 @@ static uint64_t allowance(void)
 }
 
 /* The heap is at the limit of memory: collect before the goal, but not more often than an eighth of
- * what is live was allocated, nor for more than half of the time: where more is live than the limit,
- * the program would do nothing else, and get nothing for it. */
+ * what is live was allocated, nor for more than half of the time: where more is live than the
+ * limit, the program would do nothing else, and get nothing for it. */
 static void near_limit(void)
 {
         uint64_t least = MAX(load_relaxed(&gc.live) / 8, (uint64_t)1 << 20);

@@ -6,10 +6,10 @@
  *         goroutine that is started for it takes the queue and calls.
  * States  Of a record: in a chain -> in the queue (a cycle, world stopped) -> free, its call on the
  *         stack of the goroutine.
- * Order   Of objects with finalizers that point to each other the pointing one comes first, for what
- *         they point to is marked before it is asked who died. A cleanup of an object that has a
- *         finalizer too waits until the object dies without one. Calls of one cycle are made in no
- *         order.
+ * Order   Of objects with finalizers that point to each other the pointing one comes first, for
+ *         what they point to is marked before it is asked who died. A cleanup of an object that has
+ *         a finalizer too waits until the object dies without one. Calls of one cycle are made in
+ *         no order.
  * Not     One goroutine for ever: one finalizer that never ends would hold up all others until the
  *         end; here it holds up those of its cycle. */
 #include "gc/special.h"

@@ -13,8 +13,8 @@ uint16_t weir__gc_type(const weir_type *t);
 
 /* ---- special.c ---- */
 
-/* Marks what is pinned, the arguments of cleanups, and what calls that wait to be made are about. Once
- * in a cycle, after its first stop, or in its only one. */
+/* Marks what is pinned, the arguments of cleanups, and what calls that wait to be made are about.
+ * Once in a cycle, after its first stop, or in its only one. */
 void weir__special_roots(struct marker *m);
 
 /* With the world stopped, calls fn for the words that weir__special_roots marks. */
@@ -51,12 +51,12 @@ void weir__roots_mark(struct marker *m);
 /* The same but for stacks, registers and thread-local variables. */
 void weir__roots_mark_but_stacks(struct marker *m);
 
-/* With the world stopped, calls fn for what is not excluded of globals and named memory, and for words
- * of the runtime that keep what they name. */
+/* With the world stopped, calls fn for what is not excluded of globals and named memory, and for
+ * words of the runtime that keep what they name. */
 void weir__roots_each(void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
-/* The same in parts: globals, named ranges, objects of the runtime; what threads hold; the stacks of
- * goroutines that ran since they were read, also beside the program. */
+/* The same in parts: globals, named ranges, objects of the runtime; what threads hold; the stacks
+ * of goroutines that ran since they were read, also beside the program. */
 void   weir__roots_mark_last(struct marker *m);
 void   weir__roots_mark_threads(struct marker *m);
 size_t weir__roots_mark_touched(struct marker *m, bool stopped);

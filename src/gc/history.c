@@ -15,8 +15,9 @@ static struct lock   lock = LOCK_INIT(history);
 static weir_gc_cycle ring[HISTORY];     /* lock: history */
 static uint64_t      count;             /* lock: history; records ever */
 
-/* One line: the goal and where the cycle began, where it ended and how far beyond the goal that was, what
- * was allocated while it ran, and the share of all processors that marking took meanwhile. */
+/* One line: the goal and where the cycle began, where it ended and how far beyond the goal that
+ * was, what was allocated while it ran, and the share of all processors that marking took
+ * meanwhile. */
 static void trace(const weir_gc_cycle *c)
 {
         struct out o = { .fd = STDERR_FILENO };

@@ -1,20 +1,20 @@
 /* Leaks: goroutines that nothing can wake, and blocks of malloc that nothing points to.
  *
- * What    A collection with the world stopped in which stacks of goroutines that may be stuck are left
- *         to the end (sched/stuck.c) finds the goroutines; the marks of the collector tell what the
- *         others reach. Blocks of malloc are roots there, so a second look that does without marks
- *         follows pointers through them: from globals, stacks, registers, thread-local variables and
- *         named memory, by blocks and collected objects alike.
+ * What    A collection with the world stopped in which stacks of goroutines that may be stuck are
+ *         left to the end (sched/stuck.c) finds the goroutines; the marks of the collector tell
+ *         what the others reach. Blocks of malloc are roots there, so a second look that does
+ *         without marks follows pointers through them: from globals, stacks, registers,
+ *         thread-local variables and named memory, by blocks and collected objects alike.
  * Shape   A bit per 8 bytes of the heap tells that the block or object that begins there was found;
  *         those found and not yet read are on a stack of addresses, which is address space for all
  *         that there can be.
  * States  Of a goroutine: told once; its number then is in g->leak_told.
- * Order   All of it with the world stopped; what was found is printed afterwards. A goroutine that is
- *         stuck does not run again, so what is said of it then is still so.
+ * Order   All of it with the world stopped; what was found is printed afterwards. A goroutine that
+ *         is stuck does not run again, so what is said of it then is still so.
  * Cost    The program stands while everything is marked. For looking, not for each day.
- * Not     A word that looks like a pointer counts as one, so some leaks are not told; none is told that
- *         is not one, but where the program keeps an address where nobody looks: in memory of mmap's
- *         that was not named, or changed (by exclusive or, say). */
+ * Not     A word that looks like a pointer counts as one, so some leaks are not told; none is told
+ *         that is not one, but where the program keeps an address where nobody looks: in memory of
+ *         mmap's that was not named, or changed (by exclusive or, say). */
 #include "gc/leak.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -176,8 +176,8 @@ static void read_stack(struct world_range r, void *arg)
         read_all();
 }
 
-/* The table of a thread's variables, which the C library keeps also of threads that have ended and of
- * those about to begin: how many slots, and at first nothing in them. */
+/* The table of a thread's variables, which the C library keeps also of threads that have ended and
+ * of those about to begin: how many slots, and at first nothing in them. */
 static no_sanitize bool is_thread_table(const void *p, size_t size)
 {
         const uint64_t *word = p;

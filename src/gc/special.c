@@ -2,11 +2,11 @@
  * pointers.
  *
  * What    A record per tie, outside of everything that is scanned, found by the object's address.
- *         The collector goes through all of them: for roots that they are, and for those whose object
- *         has died.
- * Shape   Records lie in chunks and never move; a record is named by its number. Chains by hash lead
- *         to them. The hash grows by one chain per record (linear hashing), so that no insertion pays
- *         for a rehash of a million.
+ *         The collector goes through all of them: for roots that they are, and for those whose
+ *         object has died.
+ * Shape   Records lie in chunks and never move; a record is named by its number. Chains by hash
+ *         lead to them. The hash grows by one chain per record (linear hashing), so that no
+ *         insertion pays for a rehash of a million.
  *         A free record is on the free list; its generation tells that a name of it is stale.
  * States  Of a record, its kind, changed with the lock:
  *           FREE     on the free list
@@ -15,16 +15,16 @@
  * Order   Beside the program the collector reads records without the lock, as they change. It finds
  *         the roots that were there when the cycle began; who makes a record later shades what it
  *         refers to (mem/shade.c), after the record is in its place.
- *         What has died is known once marking has ended, with the world stopped. Most of what lives is
- *         marked before: so all records are looked at beside the program, just before that stop
+ *         What has died is known once marking has ended, with the world stopped. Most of what lives
+ *         is marked before: so all records are looked at beside the program, just before that stop
  *         (weir__special_look), and in it only the suspects, those whose object was not marked. An
  *         object that gets a record in between is shaded, so it lives through the cycle.
  *         In the stop, in this order: what objects with finalizers point to is marked; weak
  *         pointers to what is not marked become NULL; of what is not marked finalizers are queued,
  *         and it is marked; cleanups of what still is not are queued; records of weak pointers that
  *         died themselves go.
- * Locks   specials: chains, queue, free list. Taken inside of the runtime, so with the world stopped
- *         nobody has it.
+ * Locks   specials: chains, queue, free list. Taken inside of the runtime, so with the world
+ *         stopped nobody has it.
  * Cost    A record is 48 bytes. Beside the program 5 to 20 ns for each in a cycle; in the stop some
  *         50 for each whose object died.
  * Not     Lists at the spans, as Go has them: the sweep would have to know. */

@@ -32,8 +32,8 @@ extern struct special_queue weir__special_queue;
 /* A record of a number that was used. */
 struct special *weir__special_at(uint32_t number);
 
-/* With the lock: the record of an object and kind, 0: none; a new one; takes one out of its chain; and
- * gives it back. Who adds one shades obj and arg, once the lock is dropped. */
+/* With the lock: the record of an object and kind, 0: none; a new one; takes one out of its chain;
+ * and gives it back. Who adds one shades obj and arg, once the lock is dropped. */
 uint32_t weir__special_find(uintptr_t obj, enum special_kind kind);
 uint32_t weir__special_add(uintptr_t obj, enum special_kind kind, void (*fn)(void *), void *arg);
 void     weir__special_unlink(uint32_t number);

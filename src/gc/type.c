@@ -238,10 +238,10 @@ uint16_t weir__gc_type(const weir_type *t)
 
 /* ---- the barrier ----
  *
- * Both values are told, Yuasa's and Dijkstra's way together. Dijkstra's alone, of new ones, loses nothing
- * here either: who takes the last pointer out of an object that is not scanned yet has it on a stack or
- * in a register, which is read again, for it ran. What the old one buys is that less is left for that.
- * gcbarrier=1 is there to measure it. */
+ * Both values are told, Yuasa's and Dijkstra's way together. Dijkstra's alone, of new ones, loses
+ * nothing here either: who takes the last pointer out of an object that is not scanned yet has it
+ * on a stack or in a register, which is read again, for it ran. What the old one buys is that less
+ * is left for that. gcbarrier=1 is there to measure it. */
 
 /* Under the name of the header's inline function too, for programs that have it declared only. */
 void weir__gc_write_call(void *slot, const void *value) __asm__("weir_gc_write")

@@ -127,8 +127,8 @@ void weir__watch_begin(struct marker *m, bool minor)
                 return;
         }
         find_written(true);
-        /* Plain objects that were born since the first stop, and filled in, are read by nobody else;
-         * those that are not scanned yet will be. */
+        /* Plain objects that were born since the first stop, and filled in, are read by nobody
+         * else; those that are not scanned yet will be. */
         scan_written(m, minor);
         if (minor)
                 return;

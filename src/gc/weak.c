@@ -3,10 +3,10 @@
  * What    A weak pointer is a collected object of two words without pointers, the handle, in which
  *         the address of the other stands until that dies. One handle per object, so that two weak
  *         pointers to the same are equal; its record is in special.c.
- * Order   A handle is cleared with the world stopped, when nobody is in the runtime. So who asks for
- *         the object either has it in a register when the stop comes, where it is found and marked
- *         before it is asked what died, or asks afterwards and gets NULL. That is also why the
- *         answer need not be shaded; it is all the same, for then the stop has less to mark.
+ * Order   A handle is cleared with the world stopped, when nobody is in the runtime. So who asks
+ *         for the object either has it in a register when the stop comes, where it is found and
+ *         marked before it is asked what died, or asks afterwards and gets NULL. That is also why
+ *         the answer need not be shaded; it is all the same, for then the stop has less to mark.
  *         A handle is cleared before the finalizer of the object is queued: what a finalizer makes
  *         reachable again is not reached by the weak pointers there were.
  * Not     A weak pointer that lies in the program's structs and is registered: it would have to be

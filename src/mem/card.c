@@ -1,25 +1,25 @@
 /* Cards: which parts of the heap hold declared pointers that were stored since the last collection.
  *
- * What    A minor collection takes what outlived the last one as marked and scanned already. Of those
- *         old objects it has to look at the ones that were written since, for a young object may hang
- *         on them alone. Plain objects and blocks of malloc are found by the kernel's record of
- *         written pages (gc/watch.c). For declared types weir_set notes the place itself: a page of
- *         the kernel's is 4 KiB at best and 2 MiB where pages are huge, and one store would have all
- *         objects there looked at.
- * Shape   A byte per 512 bytes of the heap, in one table; a byte that is not 0 says that a pointer was
- *         stored there. The program's code writes it without a call (weir/gc.h).
- * Order   The card is written before the pointer is. A thread that is stopped between the two has the
- *         value in a register, where the collection finds it; stopped after both it has left its
- *         trace. The other way round there would be a moment with neither.
+ * What    A minor collection takes what outlived the last one as marked and scanned already. Of
+ *         those old objects it has to look at the ones that were written since, for a young object
+ *         may hang on them alone. Plain objects and blocks of malloc are found by the kernel's
+ *         record of written pages (gc/watch.c). For declared types weir_set notes the place itself:
+ *         a page of the kernel's is 4 KiB at best and 2 MiB where pages are huge, and one store
+ *         would have all objects there looked at.
+ * Shape   A byte per 512 bytes of the heap, in one table; a byte that is not 0 says that a pointer
+ *         was stored there. The program's code writes it without a call (weir/gc.h).
+ * Order   The card is written before the pointer is. A thread that is stopped between the two has
+ *         the value in a register, where the collection finds it; stopped after both it has left
+ *         its trace. The other way round there would be a moment with neither.
  *         The collector reads and clears cards in its first part, when stores have begun to tell
  *         their values instead (shade.c). One that comes late, by a thread that had decided before,
  *         is looked at in the next collection, for nothing.
  * Cost    A store: a subtraction, a comparison, a store of a byte; 0.6 ns. A collection reads the
  *         table, 2 MiB per GiB of heap, and the old objects of each card that is set. The table is
  *         1/512 of the heap as far as it was touched.
- * Not     A list of the places stored to, which is longer than the table when the same are stored to
- *         over and over. Asking whether the object is old, and the value young, before the card is
- *         written: two look-ups for each store, where most are to young objects. */
+ * Not     A list of the places stored to, which is longer than the table when the same are stored
+ *         to over and over. Asking whether the object is old, and the value young, before the card
+ *         is written: two look-ups for each store, where most are to young objects. */
 #include "mem/heap.h"
 #include "os/os.h"
 #include <weir/gc.h>

@@ -2,13 +2,13 @@
  *
  * What    Ranges of globals, of named memory and of malloc's blocks. A word wholly inside of one is
  *         not looked at.
- * Shape   The program's table is sorted by address, with ranges that may overlap and come twice. The
- *         collector works with a copy in which they are joined, so that a look is a binary search
- *         and needs no lock.
- * Order   The copy is taken anew before each scan, after the pages for it were protected: who includes
- *         a range again and then writes there has either written before the protection, and is read
- *         with the new copy, or is found by the next round. A page with an excluded word is never
- *         noted as clean, so a later cycle reads it when it is included again.
+ * Shape   The program's table is sorted by address, with ranges that may overlap and come twice.
+ *         The collector works with a copy in which they are joined, so that a look is a binary
+ *         search and needs no lock.
+ * Order   The copy is taken anew before each scan, after the pages for it were protected: who
+ *         includes a range again and then writes there has either written before the protection,
+ *         and is read with the new copy, or is found by the next round. A page with an excluded
+ *         word is never noted as clean, so a later cycle reads it when it is included again.
  * Locks   excluded: the program's table. */
 #include "mem/heap.h"
 #include "os/os.h"

@@ -68,9 +68,9 @@ static inline unsigned class_of_size(size_t size)
                                 : load_relaxed(&weir__class_coarse[(size + 127) >> 7]);
 }
 
-/* The ones of a word. The compiler's own would be a call into its library where the processor is not
- * known to have an instruction for it; that lies outside of the runtime's text, and a goroutine that
- * is stopped there stops with the allocator's locks held. */
+/* The ones of a word. The compiler's own would be a call into its library where the processor is
+ * not known to have an instruction for it; that lies outside of the runtime's text, and a goroutine
+ * that is stopped there stops with the allocator's locks held. */
 static inline unsigned popcount(uint64_t w)
 {
         w -= (w >> 1) & UINT64_C(0x5555555555555555);

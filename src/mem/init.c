@@ -83,8 +83,8 @@ bool weir__mem_start(void)
 }
 
 #if !WEIR_MALLOC
-/* Elsewhere the first allocation of the process does it. Here it could be one beside a fork that is under
- * way, which our handlers would come too late for: its child found locks taken. */
+/* Elsewhere the first allocation of the process does it. Here it could be one beside a fork that is
+ * under way, which our handlers would come too late for: its child found locks taken. */
 __attribute__((constructor)) static void start_early(void)
 {
         (void)weir__mem_start();

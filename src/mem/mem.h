@@ -156,17 +156,17 @@ void weir__mark_settle(struct marker *m);
  * written since, are passed over. */
 void weir__mark_malloc(struct marker *m, bool stopped);
 
-/* Marks what plain objects point to that are scanned already, or born, and blocks of malloc if asked
- * to, where they lie in [low, high): memory of the heap that was written. */
+/* Marks what plain objects point to that are scanned already, or born, and blocks of malloc if
+ * asked to, where they lie in [low, high): memory of the heap that was written. */
 void weir__mark_again(struct marker *m, uintptr_t low, uintptr_t high, bool blocks);
 
-/* With the world stopped, between those two: calls fn for each block of malloc that the program has,
- * with its size, that of its class. */
+/* With the world stopped, between those two: calls fn for each block of malloc that the program
+ * has, with its size, that of its class. */
 void weir__mem_each_block(void (*fn)(void *p, size_t size, void *arg), void *arg);
 
-/* Excluded memory (exclude.c). Takes a copy of what the program excluded, for the scans that follow;
- * calls fn for what is left of [low, high), marks it; whether there is anything excluded in there.
- * From: the collector. */
+/* Excluded memory (exclude.c). Takes a copy of what the program excluded, for the scans that
+ * follow; calls fn for what is left of [low, high), marks it; whether there is anything excluded in
+ * there. From: the collector. */
 void weir__exclude_look(void);
 void weir__exclude_each(uintptr_t low, uintptr_t high,
                         void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
@@ -213,7 +213,8 @@ void weir__mem_shade(const void *p);
 
 enum { BARRIER_OFF, BARRIER_MARK, BARRIER_CARDS };
 
-/* While the barrier is not off: value is about to be stored in slot, by other means than weir_set. */
+/* While the barrier is not off: value is about to be stored in slot, by other means than
+ * weir_set. */
 void weir__mem_stores(const void *slot, const void *value);
 
 /* Marks what buffers that were filled name; or what all of them do, with the world stopped. Answers
@@ -320,8 +321,8 @@ struct mem_sampler {
         void (*allocated)(void *p, size_t size);
         void (*freed)(void *p);
 };
-/* Looks at what each size has in use and prints what became more; answers how many of them only ever
- * grow and were called suspects of a leak now. From: one thread, the monitor. */
+/* Looks at what each size has in use and prints what became more; answers how many of them only
+ * ever grow and were called suspects of a leak now. From: one thread, the monitor. */
 struct out;
 unsigned weir__growth_look(struct out *o);
 

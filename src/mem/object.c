@@ -1,7 +1,7 @@
 /* Questions about single objects of the heap, and the end of one whose owner is certain.
  *
- * Order   While a sweep is not finished nothing is freed here: its counts are of what it found. Whoever
- *         begins one has stopped those who could be inside.
+ * Order   While a sweep is not finished nothing is freed here: its counts are of what it found.
+ *         Whoever begins one has stopped those who could be inside.
  * Not     Freeing an object in a span that another thread's cache holds: that thread alone touches
  *         the bits of free objects, without a lock; the sweep gets it. Packed objects (tiny ones
  *         without pointers): they share a slot. */

@@ -312,8 +312,8 @@ static ptrdiff_t find(size_t n)
 
 /* ---- allocate and free ---- */
 
-/* Opens size bytes at addr, of the administrator's huge pages as far as there are any. What is not of
- * those is to become huge where the kernel likes. */
+/* Opens size bytes at addr, of the administrator's huge pages as far as there are any. What is not
+ * of those is to become huge where the kernel likes. */
 static bool open_pages(char *addr, size_t size)
 {
         size_t step = (size_t)ARENA_SIZE, huge = (size_t)HUGE_PAGES << PAGE_SHIFT, done = 0, plain;

@@ -1,8 +1,8 @@
-/* Scanning what has no barrier: blocks of malloc, and plain objects that were written since they were
- * scanned.
+/* Scanning what has no barrier: blocks of malloc, and plain objects that were written since they
+ * were scanned.
  *
- * What    Blocks of malloc are roots, and hold pointers like anything else; nobody tells when one is
- *         stored there, nor in a plain object. So they are scanned, and scanned again where the
+ * What    Blocks of malloc are roots, and hold pointers like anything else; nobody tells when one
+ *         is stored there, nor in a plain object. So they are scanned, and scanned again where the
  *         kernel says that a page was written after that (os/linux/dirty.c). What a page held when
  *         it was written last has then been seen.
  *         A page of malloc's that holds no pointer to collected memory is noted as clean. It is not

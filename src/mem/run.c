@@ -16,9 +16,10 @@
  *           world stopped: weir__mem_sweep_begin           what is neither marked nor born is free
  *           allocations sweep what they need, weir__mem_sweep_some the rest
  *         Marks are a marker's and what is born while it marks is the allocating thread's, in
- *         words of its own: neither needs a locked instruction. weir__mem_find reads a span that may be released and
- *         filled in anew meanwhile: the span's version, odd for the time of that, tells; a pointer
- *         to such a span is a stale one, for what holds a live object does not go.
+ *         words of its own: neither needs a locked instruction. weir__mem_find reads a span that
+ *         may be released and filled in anew meanwhile: the span's version, odd for the time of
+ *         that, tells; a pointer to such a span is a stale one, for what holds a live object does
+ *         not go.
  * Cost    The common case is a load, an addition, a comparison and a store, no counter: the counts
  *         are made where runs are. Clearing 4 KiB at a time stays in the first level cache.
  * Not     A free list through the objects: a sweep would touch all of them. Clearing at the sweep:

@@ -206,8 +206,8 @@ void weir__desc_leave(struct desc *d)
                 return;
         keep = weir__os_errno_get();
         fetch_add_relaxed(&nopen, (uint32_t)-1);
-        /* A duplicate may keep the file open elsewhere; and a thread that is collecting events keeps
-         * each file open for a moment (Linux 6.10 and later), a listener's name with it. */
+        /* A duplicate may keep the file open elsewhere; and a thread that is collecting events
+         * keeps each file open for a moment (Linux 6.10 and later), a listener's name with it. */
         if (!d->socket || d->listens)
                 weir__os_poll_remove(d->fd);
         close(d->fd);

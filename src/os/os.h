@@ -44,8 +44,8 @@ size_t weir__os_resident(void);
  * own. Whole pages inside a weir__os_map. -EINVAL: the kernel cannot (Linux before 6.13). */
 int weir__os_guard(void *addr, size_t size);
 
-/* The same for n of them, the next each stride bytes above the one before, in one call if the kernel
- * can (Linux 6.14) and n is at most OS_GUARDS. Answers how many were made. */
+/* The same for n of them, the next each stride bytes above the one before, in one call if the
+ * kernel can (Linux 6.14) and n is at most OS_GUARDS. Answers how many were made. */
 enum { OS_GUARDS = 16 };
 unsigned weir__os_guard_many(char *addr, size_t size, size_t stride, unsigned n);
 
@@ -77,8 +77,8 @@ bool weir__os_fence_all(void);
 bool weir__os_forget(void *addr, size_t size);
 
 /* Tells which pages were written. One user at a time; what it holds is of the process that opened
- * it, a child of fork begins anew. All fail with -errno where the kernel cannot (before Linux 6.7, or
- * a sandbox): then nothing is watched. */
+ * it, a child of fork begins anew. All fail with -errno where the kernel cannot (before Linux 6.7,
+ * or a sandbox): then nothing is watched. */
 int  weir__os_dirty_open(void);
 void weir__os_dirty_close(void);
 
@@ -159,7 +159,8 @@ void weir__os_sleep(int64_t ns);        /* blocks */
 /* How many processors this process may really use: the affinity mask and the tightest CPU quota of
  * every ancestor cgroup (v2 cpu.max, v1 cpu.cfs_quota_us), at least 1. */
 unsigned weir__os_cpu_limit(void);
-/* The part of it that cgroups have, of the tree of files below root: limit, or their quota if less. */
+/* The part of it that cgroups have, of the tree of files below root: limit, or their quota if
+ * less. */
 unsigned weir__os_cpu_quota(const char *root, unsigned limit);
 
 /* Blocks while *word == value, at most ns nanoseconds (< 0: for ever). Wakes also for no reason.

@@ -1,12 +1,12 @@
 /* Threads that wait for a processor, each with a goroutine that may run nowhere else.
  *
- * What    Such a thread sleeps in weir__m_sleep and stands in one of two lists. `bound`: it came back
- *         from a call in which its processor was taken (hold.c). `hogs`: it was stopped because it
- *         computed while others waited.
+ * What    Such a thread sleeps in weir__m_sleep and stands in one of two lists. `bound`: it came
+ *         back from a call in which its processor was taken (hold.c). `hogs`: it was stopped
+ *         because it computed while others waited.
  * States  A processor is never idle while a thread stands in a list: who puts one on the idle list
  *         looks at these first, who joins looks at the idle list first, both under sched.lock.
- * Cost    A hand-over wakes a thread, 8 us, and takes 20 to 50 until that one runs; so it happens at
- *         wide looks, and after the local queues when these are empty.
+ * Cost    A hand-over wakes a thread, 8 us, and takes 20 to 50 until that one runs; so it happens
+ *         at wide looks, and after the local queues when these are empty.
  * Fair    A wide look serves `bound` first. A hog gets a processor only when that one has served
  *         others for as long as the last hog had kept it: so with any number of hogs, what waits in
  *         the queues has half of the time, and waits for one slice between two of its own.

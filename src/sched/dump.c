@@ -3,8 +3,8 @@
  * What    Walks every stack ever carved; a head with an id is a live goroutine. Parked stacks are
  *         unwound from their saved registers, running ones from registers that their thread noted
  *         in a signal handler. Nothing is stopped.
- *         Parked and runnable ones with the same state, name, entry and stack are printed once, with
- *         their numbers: first all are looked at and counted, then the groups are printed.
+ *         Parked and runnable ones with the same state, name, entry and stack are printed once,
+ *         with their numbers: first all are looked at and counted, then the groups are printed.
  * Shape   of a grouped dump: entries, one per goroutine in the order of their stacks; groups, each
  *         with the frames of its first member and a list of entries; a hash table of groups. All in
  *         one fresh mapping, for a dump may be of a program whose malloc is broken or locked.
@@ -15,8 +15,8 @@
  * Cost    Some microseconds a goroutine (bench dump), most of it the walk up its stack; names are
  *         looked up once per group and kept for the next one that stands at the same place.
  * Not     Comparing what they wait for: of ten thousand handlers each waits on a connection of its
- *         own. Stopping the world for it: a dump is asked for when something hangs, and what hangs may
- *         not stop. */
+ *         own. Stopping the world for it: a dump is asked for when something hangs, and what hangs
+ *         may not stop. */
 #include "sched/state.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -913,8 +913,8 @@ static void print_readers(struct out *o, struct wait *w, const struct object_tol
                 w->holder = r.id[0];
 }
 
-/* Who has what the goroutines of this object wait for. (It may have been an earlier goroutine on that
- * stack, which ended without an unlock.) */
+/* Who has what the goroutines of this object wait for. (It may have been an earlier goroutine on
+ * that stack, which ended without an unlock.) */
 static void print_holder(struct out *o, struct waits *w, uint32_t from, uint32_t to)
 {
         struct object_told is = { 0 };
@@ -1003,8 +1003,8 @@ static uint32_t print_object(struct out *o, struct waits *w, uint32_t at)
         return at;
 }
 
-/* Each object that goroutines wait for, with all of them, and who could end the wait: the holder of a
- * mutex, how many are not done of a wait group, for a channel who waits at its other end. */
+/* Each object that goroutines wait for, with all of them, and who could end the wait: the holder of
+ * a mutex, how many are not done of a wait group, for a channel who waits at its other end. */
 void weir__dump_waits(struct out *o)
 {
         struct waits w = { 0 };

@@ -8,11 +8,11 @@
  *         spins in turn; it wakes the next when it finds something. So work spreads one thread at
  *         a time, and a burst of a thousand readies makes one wake.
  * Order   "Put work, then look for spinners" against "stop spinning, then look for work": the put
- *         side is a locked exchange for runnext and for the global queue's count; for the ring and the deque it is a plain store, so
- *         the load of `spinning` may pass it, and a thread may go to sleep over that work. Its
- *         owner still has it, and the monitor looks at every queue while a processor is idle
- *         (sysmon.c): it is then late by some microseconds, not lost. The last look in go_idle() is
- *         ordered by the locked decrement of `spinning`.
+ *         side is a locked exchange for runnext and for the global queue's count; for the ring and
+ *         the deque it is a plain store, so the load of `spinning` may pass it, and a thread may go
+ *         to sleep over that work. Its owner still has it, and the monitor looks at every queue
+ *         while a processor is idle (sysmon.c): it is then late by some microseconds, not lost. The
+ *         last look in go_idle() is ordered by the locked decrement of `spinning`.
  * Shy     A thread whose last steals of started goroutines were not worth their cost, for all that
  *         came of each was over within TINY_NS, takes no more of those for SHY_NS: it makes stacks
  *         for who starts them, or sleeps. Such goroutines run best where they were started: taken
@@ -178,8 +178,8 @@ void weir__sched_wake_for(struct p *p)
 
 /* ---- looking ---- */
 
-/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine stood
- * there for some microseconds, for most are run by their own processor at once. */
+/* What a thief has seen of each processor's runnext: it takes one only when the same goroutine
+ * stood there for some microseconds, for most are run by their own processor at once. */
 struct seen {
         int64_t   since;
         struct g *next;
@@ -442,8 +442,8 @@ static void run_retired_timers(void)
                 run_timers(sched.procs[i]);
 }
 
-/* At a wide look, threads that wait for a processor have their turn: those that were stopped because
- * they compute only when this processor served others for as long. */
+/* At a wide look, threads that wait for a processor have their turn: those that were stopped
+ * because they compute only when this processor served others for as long. */
 static bool serve_bound(struct m *m)
 {
         int64_t stopped = load_relaxed(&m->p->stopped_at);

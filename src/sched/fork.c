@@ -1,18 +1,18 @@
 /* The child of a fork.
  *
  * What    A process that fork makes has one thread, the one that called it, and no runtime: what
- *         the other threads did at that moment stays half done for ever. So in the child the runtime
- *         is stopped. The thread is one of the program; who forked in a goroutine goes on on its
- *         stack. A call that needs the runtime panics and says so; one for any thread works as
- *         before weir_run. The root function may return, which is exit, as it is in main.
+ *         the other threads did at that moment stays half done for ever. So in the child the
+ *         runtime is stopped. The thread is one of the program; who forked in a goroutine goes on
+ *         on its stack. A call that needs the runtime panics and says so; one for any thread works
+ *         as before weir_run. The root function may return, which is exit, as it is in main.
  * States  weir__sched_forked goes from false to true in the child, once, before fork returns there.
  * Locks   Locks that calls for any thread take (dumps, the record of holds) may have been held by
  *         threads that are not there: they are made free, and what is kept beside them forgotten.
  *         A lock inside an object of the program (a channel, a mutex) is left as it is; who waits
  *         for one that nobody will drop is told so (base/lock.c).
- * Signals What the runtime handles is left to its handlers, which do nothing on a thread that is not
- *         the runtime's but pass it on; SIGQUIT, which would ask a monitor that is not there, gets
- *         back what it did before.
+ * Signals What the runtime handles is left to its handlers, which do nothing on a thread that is
+ *         not the runtime's but pass it on; SIGQUIT, which would ask a monitor that is not there,
+ *         gets back what it did before.
  * Not     Taking the runtime's locks before each fork: they would be held while the kernel copies
  *         page tables, 100 ms in a large process, and all goroutines would wait. Going on with a
  *         runtime of one thread: the stacks of running goroutines and the locks of the program are

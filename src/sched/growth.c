@@ -1,13 +1,14 @@
 /* WEIR_DEBUG=growth=N: a watch on goroutines that are started and stay.
  *
- * What    Once a second the monitor counts the parked goroutines by the call that started them. A call
- *         whose count grew by N or more in each of three seconds is told, with what most of its
- *         goroutines wait for; again when there are twice as many.
- * States  Of a call in the table: before is its count a second ago, row how many seconds in a row it
- *         grew enough. A look that comes late (the process slept) begins anew.
+ * What    Once a second the monitor counts the parked goroutines by the call that started them. A
+ *         call whose count grew by N or more in each of three seconds is told, with what most of
+ *         its goroutines wait for; again when there are twice as many.
+ * States  Of a call in the table: before is its count a second ago, row how many seconds in a row
+ *         it grew enough. A look that comes late (the process slept) begins anew.
  * Cost    A walk over all goroutines each second, some 20 to 100 ns for each, on the monitor's
  *         thread. Nothing without the switch.
- * Not     The number of all goroutines: one call that leaks hides behind others that come and go. */
+ * Not     The number of all goroutines: one call that leaks hides behind others that come and
+ *         go. */
 #include "sched/state.h"
 #include <unistd.h>
 

@@ -3,14 +3,14 @@
  * What    The runtime asks threads by a signal (hold.c); plain C must not notice. Here those calls
  *         are provided again. A call that is made in order to wait gives the processor away first,
  *         like weir_blocking, so that nobody has to ask. One that most often does not wait goes
- *         straight to the system. If it returns EINTR and the runtime's handler ran meanwhile, it is
- *         made again, with the time that is left. Other signals interrupt it as ever.
- * How     libweir comes before libc when a program is linked, so the program's calls come here; they
- *         go on to libc's own function, found by dlsym, which is a point of cancellation and knows
- *         its ABI. Calls that libc makes itself do not come here; those handle EINTR.
+ *         straight to the system. If it returns EINTR and the runtime's handler ran meanwhile, it
+ *         is made again, with the time that is left. Other signals interrupt it as ever.
+ * How     libweir comes before libc when a program is linked, so the program's calls come here;
+ *         they go on to libc's own function, found by dlsym, which is a point of cancellation and
+ *         knows its ABI. Calls that libc makes itself do not come here; those handle EINTR.
  * Cost    On threads without a goroutine: a thread-local load and an indirect call.
- * Not     connect and send with a timeout set on the socket: what they did so far is done, and making
- *         them again means something else; a program that uses SO_SNDTIMEO knows EINTR.
+ * Not     connect and send with a timeout set on the socket: what they did so far is done, and
+ *         making them again means something else; a program that uses SO_SNDTIMEO knows EINTR.
  *         Raw system calls by syscall(2): they are the kernel's.
  *         Under the address and thread sanitizers: these have calls of the same names, and the
  *         runtime asks no threads there. */
@@ -42,8 +42,8 @@
         CALL(sigwaitinfo) CALL(recv) CALL(recvfrom) CALL(recvmsg) CALL(accept) CALL(accept4) \
         CALL(msgrcv) CALL(msgsnd) CALL(semop) CALL(semtimedop)
 
-/* In a section of their own: whoever is interrupted in libc below one of these is not in the runtime
- * (weir__os_text_of). */
+/* In a section of their own: whoever is interrupted in libc below one of these is not in the
+ * runtime (weir__os_text_of). */
 #define PROVIDED __attribute__((section("weir_libc"))) WEIR_API
 
 /* libc's own. */
@@ -386,9 +386,9 @@ PROVIDED int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct tim
 
 /* ---- sockets, which may have a timeout of their own ---- */
 
-/* After the runtime interrupted a receive: waits until the descriptor can be read, at most as long as
- * the socket says, from the first interruption on. False: the time is up, or the program's signal
- * came; errno says so. */
+/* After the runtime interrupted a receive: waits until the descriptor can be read, at most as long
+ * as the socket says, from the first interruption on. False: the time is up, or the program's
+ * signal came; errno says so. */
 static bool still_in_time(int fd, int64_t *due, struct span *s)
 {
         struct timeval t = { 0 };

@@ -4,10 +4,10 @@
  *         libraries that keep state in thread-local variables, for a thread's own scheduling class,
  *         mask of signals or name. Its thread runs nothing else meanwhile. weir_thread_attach makes
  *         a thread of the program a goroutine that is bound so, on the stack that it has.
- * States  g->locks counts the calls that are open; g->thread is the thread while it is not 0. Such a
- *         goroutine never leaves its stack: where another one switches away, it gives its processor
- *         on and lets its thread sleep (weir__lock_wait), and who readies it puts the thread in the
- *         list of bound ones (bound.c). So it is in no queue of goroutines, ever.
+ * States  g->locks counts the calls that are open; g->thread is the thread while it is not 0. Such
+ *         a goroutine never leaves its stack: where another one switches away, it gives its
+ *         processor on and lets its thread sleep (weir__lock_wait), and who readies it puts the
+ *         thread in the list of bound ones (bound.c). So it is in no queue of goroutines, ever.
  * Order   As for others a waker may come before the goroutine sleeps: its thread is then handed a
  *         processor, or stands in the list, while it still has one; it gives that one on first, and
  *         does not sleep.
@@ -20,7 +20,8 @@
 #include <errno.h>
 #include <weir/go.h>
 
-/* Gives a processor on: to a thread that waits for one, to another if there is work, else it idles. */
+/* Gives a processor on: to a thread that waits for one, to another if there is work, else it
+ * idles. */
 void weir__p_release(struct p *p)
 {
         struct m *m;

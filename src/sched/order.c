@@ -1,9 +1,9 @@
 /* The order in which goroutines run, drawn from a seed.
  *
  * What    WEIR_DEBUG=sched=SEED: one processor, and at each switch one of all runnable goroutines
- *         is drawn, each with the same chance. Time is a clock that stands still while goroutines run
- *         and jumps to the earliest timer when all are parked. So what a program does, as far as it
- *         is goroutines, channels, locks and timers, is a function of the seed.
+ *         is drawn, each with the same chance. Time is a clock that stands still while goroutines
+ *         run and jumps to the earliest timer when all are parked. So what a program does, as far
+ *         as it is goroutines, channels, locks and timers, is a function of the seed.
  *         WEIR_DEBUG=shuffle=SEED, on in builds that check (sanitizers, debug): the usual scheduler
  *         on all processors, whose queues are disturbed at random. It finds other orders, and
  *         promises none.

@@ -39,7 +39,8 @@ struct timers;
 struct spawned;
 
 struct p {
-        /* The owner's line: nobody else reads it, so a thief that looks around takes nothing away. */
+        /* The owner's line: nobody else reads it, so a thief that looks around takes nothing
+         * away. */
         uint32_t  budget;               /* only the owner: switches until the next wide look */
         uint32_t  ndead;                /* only the owner */
         struct g *dead;                 /* only the owner: recycled goroutines, default stack */

@@ -8,8 +8,8 @@
  *         before it enters a stack. The wait is some instructions long unless the other thread has
  *         just lost its core; then this one gives its own away.
  *         So no lock is held across a switch, and a waker needs no word from the goroutine.
- * Cost    park + ready through runnext: two locked instructions and one switch. A switch of goroutines
- *         is 1.25 times that of stacks and registers alone (test/soak/switch.c).
+ * Cost    park + ready through runnext: two locked instructions and one switch. A switch of
+ *         goroutines is 1.25 times that of stacks and registers alone (test/soak/switch.c).
  * Not     Unlocking "on behalf of" the one that left, from the next stack (Go's mcall): each
  *         waiting place then needs a callback, and the lock is held longer. */
 #include "sched/state.h"
@@ -54,10 +54,10 @@ static inline void leave(struct m *m, struct g *from, struct g *to)
         *m->err = m->g->saved_errno;
 }
 
-/* A switch with a flag on one side. This and leave_when_free are whole switches of their own, lest the
- * usual one keep anything over a call: they are jumped to, not called. Where the compiler cannot do
- * that they are a part of the usual one, so that the stack of who waits is the same in each case, and
- * a dump finds it equal to others. */
+/* A switch with a flag on one side. This and leave_when_free are whole switches of their own, lest
+ * the usual one keep anything over a call: they are jumped to, not called. Where the compiler
+ * cannot do that they are a part of the usual one, so that the stack of who waits is the same in
+ * each case, and a dump finds it equal to others. */
 #if WEIR_TSAN || WEIR_ASAN || !defined __OPTIMIZE__
 #define apart inline __attribute__((__always_inline__))
 #else

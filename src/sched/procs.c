@@ -6,9 +6,9 @@
  * Shape   sched.procs has room for all there may ever be; the first nall are made. Those numbered
  *         nprocs and more are to run nothing.
  * States  IDLE and RUNNING as in p.h, and RETIRED: numbered too high, in no list, its queues empty.
- *         Lowering retires the idle ones at once; one that runs does so itself at its next wide look
- *         (find.c), and a goroutine that computes is asked for it when its slice is over. Its timers
- *         stay, others run them.
+ *         Lowering retires the idle ones at once; one that runs does so itself at its next wide
+ *         look (find.c), and a goroutine that computes is asked for it when its slice is over. Its
+ *         timers stay, others run them.
  * Locks   sched.lock for all changes. Loops over processors go to nall, which only grows.
  * Not     Stopping the world, as Go does: nothing here needs all of them to stand still. */
 #include "sched/state.h"

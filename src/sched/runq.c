@@ -105,7 +105,8 @@ static struct g *ring_get(struct p *p)
 /* ---- the deque of started goroutines ---- */
 
 /* Its slots: a power of two that doubles when it is full. Thieves may still read the slots it had
- * before, in which what they can win stays as it was; so those are kept, and as many again at most. */
+ * before, in which what they can win stays as it was; so those are kept, and as many again at
+ * most. */
 struct spawned {
         int64_t   size;                 /* const */
         struct g *slot[];               /* atomic */
@@ -217,9 +218,10 @@ struct g *weir__runq_get(struct p *p)
         return g ? g : pop_spawned(p);
 }
 
-/* The oldest started leave the deque for the ring when they have waited long: from there they run in
- * their turn, however many are started after them. So few at a time, for with one at each wide look a
- * tree of goroutines is expanded level by level after all (skynet: 1.2 s in place of 0.12). */
+/* The oldest started leave the deque for the ring when they have waited long: from there they run
+ * in their turn, however many are started after them. So few at a time, for with one at each wide
+ * look a tree of goroutines is expanded level by level after all (skynet: 1.2 s in place of
+ * 0.12). */
 static void age_spawned(struct p *p, int64_t now)
 {
         int64_t   n = (now - p->aged_at) / AGE_EVERY_NS, top;

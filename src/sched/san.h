@@ -44,8 +44,8 @@ static inline void san_arrived(struct g *g)
 
 static inline void san_born(struct g *g)
 {
-        /* Another goroutine, another fiber: the old one's call stack was never unwound, and its past
-         * is not the new one's. */
+        /* Another goroutine, another fiber: the old one's call stack was never unwound, and its
+         * past is not the new one's. */
         if (g->fiber)
                 __tsan_destroy_fiber(g->fiber);
         g->fiber = __tsan_create_fiber(0);

@@ -20,7 +20,8 @@
  *         at the next switch.
  * Cost    One fence for 1024 goroutines, and what is on their stacks.
  * Not     Stopping each goroutine to read its stack (Go): parked ones would have to be kept from
- *         being woken. All stacks in the stop: it would last longer the more goroutines there are. */
+ *         being woken. All stacks in the stop: it would last longer the more goroutines there
+ *         are. */
 #include "sched/state.h"
 
 enum { BATCH = 1024 };

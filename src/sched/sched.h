@@ -100,8 +100,8 @@ extern int64_t weir__sched_coarse;      /* atomic */
 /* For size: args is handed to fn as it is, nothing is copied. */
 #define SPAWN_POINTER SIZE_MAX
 
-/* Starts fn(copy of args) as a new goroutine; after(after_arg) runs on it once fn has returned. site
- * is the program's call that asks for it, or NULL. Panics on a bad size or option. */
+/* Starts fn(copy of args) as a new goroutine; after(after_arg) runs on it once fn has returned.
+ * site is the program's call that asks for it, or NULL. Panics on a bad size or option. */
 void weir__sched_spawn(const void *site, void (*fn)(void *), const void *args, size_t size,
                        size_t stack_size, const char *name, void (*after)(void *),
                        void *after_arg);
@@ -147,8 +147,8 @@ void weir__sched_block_exit(void);
 
 /* ---- dump.c ---- */
 
-/* Prints where a call is, by its return address: function, distance, file and line as far as they are
- * known. From: any thread. */
+/* Prints where a call is, by its return address: function, distance, file and line as far as they
+ * are known. From: any thread. */
 void weir__dump_place(struct out *o, const void *site);
 
 /* ---- panic.c ---- */
@@ -206,7 +206,8 @@ struct sched_hooks {
 
         /* sync: a goroutine parks, with WEIR_DEBUG=lockcheck. On its stack; must not park. */
         void (*parks)(struct g *g);
-        /* gc: the root function has returned, and goes on being the root goroutine. Called on that. */
+        /* gc: the root function has returned, and goes on being the root goroutine. Called on
+         * that. */
         void (*root_ends)(void);
 
         /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the

@@ -1,10 +1,10 @@
 /* The start and end of the runtime.
  *
  * What    weir_run reads the environment, makes the processors and the root goroutine, starts the
- *         first thread and the monitor, and lets its caller wait until the root function has returned.
- *         That one waits with its signals as they are: handlers of the process run there, as in any
- *         program, and may take their time. Only where the system refuses another thread it is the
- *         monitor itself.
+ *         first thread and the monitor, and lets its caller wait until the root function has
+ *         returned. That one waits with its signals as they are: handlers of the process run there,
+ *         as in any program, and may take their time. Only where the system refuses another thread
+ *         it is the monitor itself.
  * States  stopped (never ran), running, done. It goes through them once in a process.
  * Order   root_result is written before the release of root_done and read after its acquire. */
 #include "sched/state.h"

@@ -1,17 +1,19 @@
 /* Goroutines that are parked for ever: nobody who could wake them can name what they wait for.
  *
- * What    With the world stopped the stacks of all goroutines are visited but of those that wait for an
- *         object: a channel, several of them in a select, a mutex, a wait group and the like. What is
- *         found so is followed. Whoever waits for an object that was reached may be woken by who
- *         reaches it: its stack is visited too, and that may reach more. When that brings nothing new,
- *         the rest is stuck: the objects they wait for are reachable from their own stacks alone.
- *         Their stacks are visited last, so that what they hold lives on; they are not ended, for
- *         what they hold may have finalizers, locks, and cleanup code that expects to be run.
+ * What    With the world stopped the stacks of all goroutines are visited but of those that wait
+ *         for an object: a channel, several of them in a select, a mutex, a wait group and the
+ *         like. What is found so is followed. Whoever waits for an object that was reached may be
+ *         woken by who reaches it: its stack is visited too, and that may reach more. When that
+ *         brings nothing new, the rest is stuck: the objects they wait for are reachable from their
+ *         own stacks alone. Their stacks are visited last, so that what they hold lives on; they
+ *         are not ended, for what they hold may have finalizers, locks, and cleanup code that
+ *         expects to be run.
  * Who is not looked at
- *         Who waits with a deadline, for a descriptor or a time; who is bound to a thread. An object
- *         in a variable on some stack or in a global, or in a block of malloc, counts as reached.
- * Not     Looking in each cycle beside the program: stacks would have to be read in a certain order,
- *         and a goroutine that was taken for stuck may be woken meanwhile. */
+ *         Who waits with a deadline, for a descriptor or a time; who is bound to a thread. An
+ *         object in a variable on some stack or in a global, or in a block of malloc, counts as
+ *         reached.
+ * Not     Looking in each cycle beside the program: stacks would have to be read in a certain
+ *         order, and a goroutine that was taken for stuck may be woken meanwhile. */
 #include "sched/state.h"
 #include <weir/chan.h>
 

@@ -14,9 +14,9 @@
  *         look after 50 us, and once one was found in a call that blocks, the rounds are 20 us
  *         apart for half a millisecond, then ever longer: such calls come in flocks. A round costs
  *         some 4 us.
- * Not     The thread that called weir_run, which has nothing else to do: it is where the kernel runs
- *         the process's signal handlers first, and one that lingers would let no timer be seen and no
- *         loop be stopped. This one has all signals blocked. */
+ * Not     The thread that called weir_run, which has nothing else to do: it is where the kernel
+ *         runs the process's signal handlers first, and one that lingers would let no timer be seen
+ *         and no loop be stopped. This one has all signals blocked. */
 #include "sched/state.h"
 #include "mem/mem.h"
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The trace that a goroutine works for: 128 bits of a trace id and 64 of a span, inherited by what it
- * starts.
+/* The trace that a goroutine works for: 128 bits of a trace id and 64 of a span, inherited by what
+ * it starts.
  *
  * What    Three words in struct g, copied at each start (spawn.c), kept by timers and contexts for
  *         what they start, and sent along by channels that were made so (chan/traced.c).

@@ -400,7 +400,8 @@ noinline void weir__world_stop(void)
         lock_drop(&sched.lock);
         for (;;) {
                 seen = load_acquire(&sched.halts);
-                /* Who is in the runtime most of the time is asked often, until it is met outside. */
+                /* Who is in the runtime most of the time is asked often, until it is met
+                 * outside. */
                 if (processors_stand(looks++ % 2 == 0))
                         break;
                 wait_a_little(seen, SOON_NS);

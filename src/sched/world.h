@@ -38,9 +38,9 @@ void weir__world_threads(world_visit_fn *fn, void *arg);
 /* From now on it is known which goroutines run, or may. With the world stopped. */
 void weir__scan_begin(void);
 
-/* Calls fn for the stacks of all goroutines that do not run; then for those that ran since they were
- * visited and do not now, and answers how many had. From: one thread that holds no lock; fn sees
- * memory that may change. */
+/* Calls fn for the stacks of all goroutines that do not run; then for those that ran since they
+ * were visited and do not now, and answers how many had. From: one thread that holds no lock; fn
+ * sees memory that may change. */
 void   weir__scan_parked(world_visit_fn *fn, void *arg);
 size_t weir__scan_again(world_visit_fn *fn, void *arg);
 
@@ -58,8 +58,8 @@ struct stuck_ops {
         void  *arg;
 };
 
-/* After weir__world_threads: visits the stacks of all goroutines that no thread stands on, those that
- * may be stuck last, and tells which are. Answers how many. */
+/* After weir__world_threads: visits the stacks of all goroutines that no thread stands on, those
+ * that may be stuck last, and tells which are. Answers how many. */
 size_t weir__stuck_find(const struct stuck_ops *o);
 
 /* Prints a parked goroutine with its stack and where it was started. From: any thread. */

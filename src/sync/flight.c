@@ -9,8 +9,8 @@
  *                          joiners -> joiner (its stack) -> joiner ...
  *
  *         The first four heads are in the flight itself; a larger table is a collected object.
- * States  A call: LISTED in the table, or not any more (forgotten, or over). Joiners may come while it
- *         is listed; its leader takes it out before it takes the joiners, so those are all.
+ * States  A call: LISTED in the table, or not any more (forgotten, or over). Joiners may come while
+ *         it is listed; its leader takes it out before it takes the joiners, so those are all.
  * Locks   A word. Keys are compared inside, if their hashes are equal.
  * Cost    Alone: two locks of the word, the record of a weir_protect, no allocation.
  * Not     The result kept in an object for the joiners: the leader hands it to each, as a channel

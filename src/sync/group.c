@@ -1,12 +1,12 @@
 /* The group: goroutines that work on one thing, of which the first error counts.
  *
- * What    A wait group, a word for the first error, a semaphore when there is a limit, and a context
- *         that the first error cancels.
+ * What    A wait group, a word for the first error, a semaphore when there is a limit, and a
+ *         context that the first error cancels.
  * States  Of the error word: 0, then for ever the first error, by an exchange; who wins it cancels
  *         the context. A panic of a member is kept beside it, is an error like others, and goes on
  *         in who waits: there is somebody who may be ready for it.
- * Shape   A member's arguments stand behind a head that names group and function, in one copy at the
- *         top of its stack.
+ * Shape   A member's arguments stand behind a head that names group and function, in one copy at
+ *         the top of its stack.
  * Order   The error word is stored before the member is done, and read after the wait for that.
  * Cost    A start and an end, of a wait group; the record of a weir_protect.
  * Not     Ending the program at the member's panic, as a lone goroutine's does: a request that

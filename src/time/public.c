@@ -5,8 +5,8 @@
  * States  idle 0, running 1 (a goroutine runs the function; a tick due now is dropped), stopped 2
  *         (no tick will start it). The heap's lock guards the first step of each tick, the word is
  *         atomic because the goroutine leaves `running` without that lock.
- * Memory  A timer is a collected object. While it is armed the heap of its processor points to it, a
- *         block of malloc's, which is a root; while its function runs, the goroutine that does.
+ * Memory  A timer is a collected object. While it is armed the heap of its processor points to it,
+ *         a block of malloc's, which is a root; while its function runs, the goroutine that does.
  * Cost    Arming and stopping as in timer.c, firing one spawn.
  * Not     Running the function on the scheduler's stack: it is the user's and may do anything. */
 #include "mem/mem.h"

@@ -13,8 +13,8 @@
  * Order   p->timer_when is the first entry's time, stored under the lock after each change, read
  *         without it by whoever asks whether to look. An arm that lowers it tells the scheduler
  *         after the store (find.c has the other half of the pair).
- * Memory  The array is weir's malloc's whatever malloc the program has: so the collector sees what armed
- *         timers are.
+ * Memory  The array is weir's malloc's whatever malloc the program has: so the collector sees what
+ *         armed timers are.
  * Clock   The system's, or under WEIR_DEBUG=sched one that jumps (sched/order.c).
  * Cost    About 40 ns to arm and 30 ns to stop among some thousands.
  * Not     A timer wheel: its granularity is either too coarse for a microsecond or its cascades too

@@ -1,5 +1,5 @@
-/* A function of a context that panics ends the program like any goroutine; the dump says what it was
- * started as. */
+/* A function of a context that panics ends the program like any goroutine; the dump says what it
+ * was started as. */
 #include <weir.h>
 
 static void fail(void *arg)

@@ -1,6 +1,6 @@
 /* run: WEIR_DEBUG=ctxtrace=1 */
-/* WEIR_DEBUG=ctxtrace=1 names the calls that made contexts which nobody cancelled, and values that do
- * not belong into one. */
+/* WEIR_DEBUG=ctxtrace=1 names the calls that made contexts which nobody cancelled, and values that
+ * do not belong into one. */
 #include <weir.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* run: WEIR_PROCS=2 */
-/* Goroutines that wait in the same way are printed once, with their numbers; those with another name
- * apart; and a deadlock says what is waited for, and by whom. */
+/* Goroutines that wait in the same way are printed once, with their numbers; those with another
+ * name apart; and a deadlock says what is waited for, and by whom. */
 #include <weir.h>
 
 weir_task(worker, my, { weir_chan *c; weir_wg *up; })

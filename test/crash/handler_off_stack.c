@@ -1,4 +1,5 @@
-/* A handler that has no stack of its own (no SA_ONSTACK) uses more than the goroutine's has left. */
+/* A handler that has no stack of its own (no SA_ONSTACK) uses more than the goroutine's has
+ * left. */
 /* skip: address,thread because the one reports it, the other has SIGSEGV blocked in handlers */
 #include <weir.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* A goroutine has to protect itself: its panic ends the program although its starter is protected. */
+/* A goroutine has to protect itself: its panic ends the program although its starter is
+ * protected. */
 #include <weir.h>
 
 weir_task(fail, my, { int n; })

@@ -1,4 +1,5 @@
-/* The root leaves, the last goroutine parks for ever: that is a deadlock, and it says how it came. */
+/* The root leaves, the last goroutine parks for ever: that is a deadlock, and it says how it
+ * came. */
 #include <weir.h>
 
 weir_task(waits, my, { weir_chan *c; })

@@ -1,5 +1,6 @@
 /* run: WEIR_PROCS=1 */
-/* A deadlock of an rwmutex, a cond and a semaphore: the report says what each goroutine waits for. */
+/* A deadlock of an rwmutex, a cond and a semaphore: the report says what each goroutine waits
+ * for. */
 #include <weir.h>
 
 /* In this order: the report goes by their addresses. */

@@ -1,4 +1,5 @@
-/* Starts a program for which openat2 does not exist, as on Linux before 5.6: its fallback is tested.
+/* Starts a program for which openat2 does not exist, as on Linux before 5.6: its fallback is
+ * tested.
  *
  *      without_openat2 PROGRAM ARGS... */
 #include <errno.h>

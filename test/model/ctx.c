@@ -1,5 +1,5 @@
-/* Contexts (src/ctx/tree.c): whoever waits is told, once, of whichever end comes; timers do not stay
- * behind. With select, which waits for them beside channels. */
+/* Contexts (src/ctx/tree.c): whoever waits is told, once, of whichever end comes; timers do not
+ * stay behind. With select, which waits for them beside channels. */
 #include "chan/chan.h"
 #include "ctx/ctx.h"
 #include "fake.h"

@@ -1,27 +1,27 @@
 /* An explorer of interleavings for the shipped code.
  *
- * What    Runs the threads of a scenario as coroutines on one thread of the system, again and again,
- *         each time with other decisions: who runs at each atomic operation, and which of the stores
- *         that the memory model allows is read. All ways with at most `bound` deviations from the
- *         straight one are tried (a deviation: cutting a thread that could go on, or reading another
- *         store than the newest), depth first, each from the start.
+ * What    Runs the threads of a scenario as coroutines on one thread of the system, again and
+ *         again, each time with other decisions: who runs at each atomic operation, and which of
+ *         the stores that the memory model allows is read. All ways with at most `bound` deviations
+ *         from the straight one are tried (a deviation: cutting a thread that could go on, or
+ *         reading another store than the newest), depth first, each from the start.
  * Shape   decisions: a stack of (options, taken); the last one that has options left is advanced.
  *         memory: per atomic word the list of its stores; per thread the oldest store of each word
  *         that it may still read, and a vector clock. A release store carries both, an acquire load
  *         takes them over.
- * Order   The model is C11 with two differences. Locked instructions that are sequentially consistent
- *         are full fences, as they are on x86-64 and as the sources say they rely on; a store goes
- *         last in the order of its word. So what may be late is seen late: a plain store passes a
- *         later load of another word, a relaxed load reads what was there before, a relaxed store
- *         publishes nothing. Loads do not read from the future.
+ * Order   The model is C11 with two differences. Locked instructions that are sequentially
+ *         consistent are full fences, as they are on x86-64 and as the sources say they rely on; a
+ *         store goes last in the order of its word. So what may be late is seen late: a plain store
+ *         passes a later load of another word, a relaxed load reads what was there before, a
+ *         relaxed store publishes nothing. Loads do not read from the future.
  *         Plain accesses are reported by the compiler (-fsanitize=thread, with the functions below
- *         in place of the sanitizer's): two that are not ordered, one of them a write, are an error.
- *         A thread that was cut off gets its core back: who runs on for long gives way.
+ *         in place of the sanitizer's): two that are not ordered, one of them a write, are an
+ *         error. A thread that was cut off gets its core back: who runs on for long gives way.
  * States  RUN, YIELDED (it looks in vain: runs when nobody else can, or as a deviation), WAITING
  *         (runs when its condition holds), DONE. When none can run, those with a time limit go on;
  *         without any the scenario is stuck.
- * Cost    Words that only one thread has ever touched are no places for decisions; when a second one
- *         touches them the exploration starts again with that knowledge.
+ * Cost    Words that only one thread has ever touched are no places for decisions; when a second
+ *         one touches them the exploration starts again with that knowledge.
  * Not     Partial order reduction: bounded deviations find what a removed fence does in some
  *         thousands of executions, and stay explainable. Unbounded search: three threads in a run
  *         queue have more ways than there is time. */
@@ -503,8 +503,8 @@ static struct clock *copy_clock(const struct clock *c)
         return copy;
 }
 
-/* Whether the word of 4 bytes at p is one whose halves are written apart: each has its own stores, and
- * an operation on the whole is one on both, at once but for a load. */
+/* Whether the word of 4 bytes at p is one whose halves are written apart: each has its own stores,
+ * and an operation on the whole is one on both, at once but for a load. */
 static bool is_split(const void *p, unsigned size)
 {
         if (size != 4)

@@ -1,6 +1,6 @@
 /* A scheduler for scenarios about what goroutines do to one another: each thread of the explorer is
- * one goroutine with a processor of its own, park waits in the explorer. Every ready is checked: the
- * goroutine is parked, and nobody else has readied it. */
+ * one goroutine with a processor of its own, park waits in the explorer. Every ready is checked:
+ * the goroutine is parked, and nobody else has readied it. */
 #ifndef WEIR_MODEL_FAKE_H
 #define WEIR_MODEL_FAKE_H
 

@@ -1,5 +1,6 @@
-/* The poller's parking place (src/net/poll.c): an event, a deadline or a close never passes a waiter
- * by, whichever of them comes at the same time; and the descriptor goes with its last user. */
+/* The poller's parking place (src/net/poll.c): an event, a deadline or a close never passes a
+ * waiter by, whichever of them comes at the same time; and the descriptor goes with its last
+ * user. */
 #include "fake.h"
 #include "net/desc.h"
 #include "os/os.h"

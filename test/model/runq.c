@@ -1,5 +1,5 @@
-/* The queues of runnable goroutines (src/sched/runq.c): an owner and thieves. Every goroutine that is
- * put comes out exactly once, and who takes it sees what was written before it was put. */
+/* The queues of runnable goroutines (src/sched/runq.c): an owner and thieves. Every goroutine that
+ * is put comes out exactly once, and who takes it sees what was written before it was put. */
 #include "explore.h"
 #include "os.h"
 #include "sched/state.h"

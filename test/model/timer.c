@@ -1,5 +1,5 @@
-/* Timers (src/time/timer.c): a timer runs once or is stopped, and after a stop it is nobody's but its
- * owner's. */
+/* Timers (src/time/timer.c): a timer runs once or is stopped, and after a stop it is nobody's but
+ * its owner's. */
 #include "fake.h"
 #include "time/time.h"
 

@@ -1,5 +1,5 @@
-/* The wait group (src/sync/wg.c): who waited sees all that was done, nobody waits for ever, and nobody
- * is woken twice. */
+/* The wait group (src/sync/wg.c): who waited sees all that was done, nobody waits for ever, and
+ * nobody is woken twice. */
 #include "sync/sync.h"
 #include "fake.h"
 

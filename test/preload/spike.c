@@ -1,6 +1,6 @@
-/* A program whose memory comes in spikes of one kind and then of another: 150 MiB of small blocks are
- * freed before 150 MiB of large ones are made, and so on. An allocator that keeps what is idle needs
- * 300 MiB. Says the most that was resident at the end. */
+/* A program whose memory comes in spikes of one kind and then of another: 150 MiB of small blocks
+ * are freed before 150 MiB of large ones are made, and so on. An allocator that keeps what is idle
+ * needs 300 MiB. Says the most that was resident at the end. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* A goroutine in calls of a second, on one processor: how late the others wake meanwhile. Nobody
- * announces these calls: a read of a pipe, a lock of a file, a name to resolve, a sleep, a mutex. */
+ * announces these calls: a read of a pipe, a lock of a file, a name to resolve, a sleep, a
+ * mutex. */
 #include "soak/soak.h"
 #include <arpa/inet.h>
 #include <fcntl.h>

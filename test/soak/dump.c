@@ -1,7 +1,8 @@
 /* A hundred thousand goroutines: how long it takes to print them all, by weir_dump and by SIGQUIT.
  *
- * They wait in different ways and at different depths of their stacks. A child runs them, prints how
- * long weir_dump took, and is then asked to quit; the parent takes the time until it is gone. */
+ * They wait in different ways and at different depths of their stacks. A child runs them, prints
+ * how long weir_dump took, and is then asked to quit; the parent takes the time until it is
+ * gone. */
 #include "soak/soak.h"
 #include <fcntl.h>
 #include <signal.h>

@@ -147,7 +147,8 @@ weir_task(soak_sleeper, my, {
         weir_wg_done(my->wg);
 }
 
-/* A pair: one sends what time it is, now and then; how much later the other has it goes to delays. */
+/* A pair: one sends what time it is, now and then; how much later the other has it goes to
+ * delays. */
 weir_task(soak_receiver, my, { struct soak_delays *delays; weir_chan *c; weir_wg *wg; })
 {
         weir_time sent;

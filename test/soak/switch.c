@@ -1,11 +1,12 @@
 /* A switch between two goroutines, against the bare switch of stacks and registers.
  *
  * bare     weir__arch_switch, to and fro between two contexts: registers, control words, stack.
- * switch   weir__sched_switch, to and fro between two goroutines that are in no queue: the above, and
- *          all that makes it a switch of goroutines: errno, states, counters, the thread's notes for
- *          dumps, the wait for one that is still on its stack elsewhere. This has the limit.
- * yield    weir_yield between two goroutines: the above, and the way of each through the queue, from
- *          which any thread may steal. A park and ready costs as much. It has the same
+ * switch   weir__sched_switch, to and fro between two goroutines that are in no queue: the above,
+ *          and all that makes it a switch of goroutines: errno, states, counters, the thread's
+ *          notes for dumps, the wait for one that is still on its stack elsewhere. This has the
+ *          limit.
+ * yield    weir_yield between two goroutines: the above, and the way of each through the queue,
+ *          from which any thread may steal. A park and ready costs as much. It has the same
  *          limit, which the queue's own cost does not let it meet.
  *
  * Each pair runs the same loop on both sides, as goroutines do that wait inside one function of the

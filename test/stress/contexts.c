@@ -1,5 +1,5 @@
-/* Trees of contexts that grow and end while goroutines wait for them in every way; in the end nothing
- * is linked, no timer is armed, everybody was told. */
+/* Trees of contexts that grow and end while goroutines wait for them in every way; in the end
+ * nothing is linked, no timer is armed, everybody was told. */
 /* timeout: 60 */
 #include "stress.h"
 #include "base/counter.h"

@@ -1,6 +1,6 @@
-/* Dumps and metrics while everything runs: a goroutine and a thread from outside print all goroutines
- * again and again, while those start, run, wait, block and end. The looks disturb nobody: the sums
- * still come out right, and each dump names the root goroutine. */
+/* Dumps and metrics while everything runs: a goroutine and a thread from outside print all
+ * goroutines again and again, while those start, run, wait, block and end. The looks disturb
+ * nobody: the sums still come out right, and each dump names the root goroutine. */
 #include "stress.h"
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
-/* Maps on all processors: each goroutine changes its own, and all read one that nobody changes; what
- * they drop is allocated by others again. */
+/* Maps on all processors: each goroutine changes its own, and all read one that nobody changes;
+ * what they drop is allocated by others again. */
 #include "stress.h"
 
 WEIR_MAP_PLAIN(words, uint64_t, uint64_t, weir_hash_word, weir_equal_word);

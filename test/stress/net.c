@@ -1,7 +1,8 @@
-/* Many connections at once over loopback TCP and Unix sockets. Most echo a random number of bytes in
- * random pieces, written by one goroutine and read by another, half-closed at the end, and get back
- * exactly what they sent. Others are closed under their readers and writers, or meet deadlines; these
- * may fail, but only in the documented ways. At the end every descriptor and every timer is gone. */
+/* Many connections at once over loopback TCP and Unix sockets. Most echo a random number of bytes
+ * in random pieces, written by one goroutine and read by another, half-closed at the end, and get
+ * back exactly what they sent. Others are closed under their readers and writers, or meet
+ * deadlines; these may fail, but only in the documented ways. At the end every descriptor and every
+ * timer is gone. */
 #include "stress.h"
 #include <fcntl.h>
 #include <sys/socket.h>

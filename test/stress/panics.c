@@ -1,5 +1,6 @@
 /* Panics in many goroutines at once, nested, with parks on the way: each is caught by the nearest
- * protect of its own goroutine, with its own message, after exactly the cleanup handlers between. */
+ * protect of its own goroutine, with its own message, after exactly the cleanup handlers
+ * between. */
 #include "stress.h"
 
 enum { WORKERS = 32, DEPTH = 12 };

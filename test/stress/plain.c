@@ -1,8 +1,8 @@
 /* run: WEIR_DEBUG=gccheck=1 */
 /* Arrays of plain memory that are copied and replaced while collections run: who copies fills an
- * object that was born a moment ago with pointers that nothing else keeps. (Such a copy was once read
- * by nobody, if it was made between the first stop of a cycle and the moment from which the kernel
- * told of writes.) */
+ * object that was born a moment ago with pointers that nothing else keeps. (Such a copy was once
+ * read by nobody, if it was made between the first stop of a cycle and the moment from which the
+ * kernel told of writes.) */
 #include "stress.h"
 
 enum { TABLE = 16, ELEMENTS = 15, WORKERS = 12, STEPS = 3000 };

@@ -1,5 +1,5 @@
-/* Everything that is started runs exactly once, wherever it is stolen to: all from one goroutine, so
- * that one processor has all and the queues overflow, and as trees that grow everywhere. */
+/* Everything that is started runs exactly once, wherever it is stolen to: all from one goroutine,
+ * so that one processor has all and the queues overflow, and as trees that grow everywhere. */
 #include "stress.h"
 
 enum { MANY = 3000 };

@@ -3,8 +3,8 @@
  * A stress program does random things in rounds for some seconds and checks after each round that a
  * sum, a count or an order still holds. CTest runs each on 1, 2 and 4 processors. By hand:
  *
- *         WEIR_PROCS=4 build/bin/stress-steal SEED        the same choices again (not the same order)
- *         WEIR_STRESS_MS=60000 build/bin/stress-steal     longer
+ *         WEIR_PROCS=4 build/bin/stress-steal SEED        the same choices again (not the same
+ *         order) WEIR_STRESS_MS=60000 build/bin/stress-steal     longer
  *
  * One that hangs gets SIGQUIT before CTest ends it, and so prints every goroutine. */
 #ifndef TEST_STRESS_H

@@ -1,5 +1,6 @@
 /* Sleeps and timers by the thousand, started and stopped at random, often by another goroutine than
- * the one that started them: nothing is early, nothing is lost, nothing runs after it was stopped. */
+ * the one that started them: nothing is early, nothing is lost, nothing runs after it was
+ * stopped. */
 #include "stress.h"
 
 enum { SLEEPERS = 400, TIMERS = 600 };

@@ -5,8 +5,8 @@
  *         through and takes the protection away, inside the kernel: no signal, no other thread. A
  *         scan tells which pages are not protected, and protects them again as it goes, each at
  *         once with being told.
- * Cost    About 1.1 us for the first write to a page after a scan, 3.3 where a huge page is split; a
- *         scan of 1 GiB 0.3 to 0.5 ms.
+ * Cost    About 1.1 us for the first write to a page after a scan, 3.3 where a huge page is split;
+ *         a scan of 1 GiB 0.3 to 0.5 ms.
  * Not     Soft-dirty bits: few kernels have them, and they are one per process. mprotect and a
  *         handler of SIGSEGV: dearer, and system calls that write to such memory fail. */
 #include "os/os.h"

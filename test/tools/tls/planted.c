@@ -1,5 +1,5 @@
-/* Functions that do with thread-local addresses what tools/tlscheck is to find, and some that do what
- * it is to accept; their names say which. */
+/* Functions that do with thread-local addresses what tools/tlscheck is to find, and some that do
+ * what it is to accept; their names say which. */
 #include <weir.h>
 
 #pragma GCC visibility push(default)

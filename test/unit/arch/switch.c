@@ -61,7 +61,8 @@ PLAIN_TEST(control_goes_to_and_fro)
         ck_assert_uint_eq(p.sp % 16, 0);        /* as the ABI wants it after push rbp */
 }
 
-/* Calls fn(p) with v, v + 1, ... in the callee-saved registers and stores what they are after it. */
+/* Calls fn(p) with v, v + 1, ... in the callee-saved registers and stores what they are after
+ * it. */
 void with_registers(struct pair *p, uint64_t v, uint64_t *ret, void (*fn)(struct pair *p));
 
 __asm__("       .text\n"

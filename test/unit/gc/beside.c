@@ -1,8 +1,9 @@
 /* A collector that runs beside the program loses nothing that the program hides from it.
  *
- * A victim is in exactly one place at a time, and moves from place to place while cycles run: out of
- * what is not scanned yet into what is. Places lie along what takes the marker long. Each of the collector's means is then taken away by the test
- * itself, and victims must get lost: so it is that which kept them. */
+ * A victim is in exactly one place at a time, and moves from place to place while cycles run: out
+ * of what is not scanned yet into what is. Places lie along what takes the marker long. Each of the
+ * collector's means is then taken away by the test itself, and victims must get lost: so it is that
+ * which kept them. */
 #include "check.h"
 #include "gc/gc.h"
 #include "mem/mem.h"

@@ -355,8 +355,8 @@ WEIR_TEST(named_memory_holds_and_other_mappings_do_not)
         munmap(map, 65536);
 }
 
-/* Roots are marked by one marker, and there are more of them here than the boxes to the other one hold,
- * which does not run yet. Once the first waited for it there for ever. */
+/* Roots are marked by one marker, and there are more of them here than the boxes to the other one
+ * hold, which does not run yet. Once the first waited for it there for ever. */
 WEIR_TEST_WITH(more_roots_than_one_marker_can_send_hold, .procs = 2)
 {
         enum { ROOTS = 40000 };

@@ -1,5 +1,5 @@
-/* Minor collections: what is young and hangs on something old alone is found there, by the one means
- * that leads to it. */
+/* Minor collections: what is young and hangs on something old alone is found there, by the one
+ * means that leads to it. */
 /* run: WEIR_DEBUG=gcgen=2 WEIR_GC=off */
 #include "check.h"
 #include "base/counter.h"
@@ -288,8 +288,8 @@ WEIR_TEST_WITH(finalizers_of_young_objects_run_after_a_minor_collection, .procs 
         ck_assert_int_ge(__atomic_load_n(&finalized, __ATOMIC_RELAXED), 95);
 }
 
-/* A list that grows at its old end, one link between collections: each link is old when the next one
- * is hung on it. */
+/* A list that grows at its old end, one link between collections: each link is old when the next
+ * one is hung on it. */
 WEIR_TEST_WITH(a_list_that_grows_over_many_minor_collections_stays_whole, .procs = 2)
 {
         holder *first = weir_new(holder), *last = first;

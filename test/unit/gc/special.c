@@ -204,8 +204,8 @@ static void weak_of(void *p)
         (void)weir_weak_make(p);
 }
 
-/* One goroutine turns weak pointers into strong ones and back while others collect: what it holds is
- * whole, and what it does not hold any more may go. */
+/* One goroutine turns weak pointers into strong ones and back while others collect: what it holds
+ * is whole, and what it does not hold any more may go. */
 weir_task(takes, my, { weir_weak **w; uint32_t *stop; uint64_t *took; weir_wg *wg; })
 {
         uint64_t s = 1;

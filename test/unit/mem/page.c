@@ -244,8 +244,8 @@ static int by_value(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-/* Is a search still short when the heap is full of holes too small? Half of the searches are: others
- * may have lost their core. To look at each hole takes ten times the limit and more. */
+/* Is a search still short when the heap is full of holes too small? Half of the searches are:
+ * others may have lost their core. To look at each hole takes ten times the limit and more. */
 PLAIN_TEST(a_search_among_a_hundred_thousand_holes_is_short)
 {
         enum { HOLES = 100000, TRIES = 2000 };

@@ -1,4 +1,5 @@
-/* Limits of memory and quotas of processors that cgroups set, from trees of files that look like those of a kernel. */
+/* Limits of memory and quotas of processors that cgroups set, from trees of files that look like
+ * those of a kernel. */
 #include "check.h"
 #include "os/os.h"
 #include <stdarg.h>
@@ -228,7 +229,8 @@ PLAIN_TEST(in_a_container_the_quota_of_what_is_mounted_counts)
         ck_assert_uint_eq(ask_cpus(64), 2);
 }
 
-/* cpuset and cpuacct begin with the same letters; once cpuacct, mounted first, was taken for cpu. */
+/* cpuset and cpuacct begin with the same letters; once cpuacct, mounted first, was taken for
+ * cpu. */
 PLAIN_TEST(of_v1_the_quota_of_cpu_is_read_and_of_nothing_like_it)
 {
         begin("4:cpuset:/s\n3:cpuacct:/s\n2:cpu:/a/b\n",

@@ -275,8 +275,8 @@ struct page {
         char byte[4096];
 };
 
-/* The element is on a page that may not be read, and then on one that may not be written: the runtime
- * copies it, with the channel's lock held. */
+/* The element is on a page that may not be read, and then on one that may not be written: the
+ * runtime copies it, with the channel's lock held. */
 static int root_faults_inside(int argc, char **argv)
 {
         weir_chan   *c = weir_chan_make(struct page, 1);

@@ -1,4 +1,5 @@
-/* fork, exec, exit, signals, libraries that come and go: what a process may do around goroutines. */
+/* fork, exec, exit, signals, libraries that come and go: what a process may do around
+ * goroutines. */
 /* timeout: 60 */
 #include "check.h"
 #include "sched/state.h"
@@ -284,8 +285,8 @@ WEIR_TEST_WITH(sigquit_ends_a_child_as_it_ends_any_process, .procs = 2)
                         pause();
         }
         /* Elsewhere it may come before fork has returned in the child. This sanitizer delivers what
-         * comes there only later, to the default that is back by then, which it takes for nothing to
-         * do. */
+         * comes there only later, to the default that is back by then, which it takes for nothing
+         * to do. */
         while (WEIR_TSAN && !__atomic_load_n(&shared[0], __ATOMIC_SEQ_CST))
                 usleep(1000);
         kill(child, SIGQUIT);

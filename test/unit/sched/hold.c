@@ -1,4 +1,5 @@
-/* Goroutines that hold their processor, blocked or computing, do not keep the others from running. */
+/* Goroutines that hold their processor, blocked or computing, do not keep the others from
+ * running. */
 /* timeout: 60 */
 #include "check.h"
 #include "registers.h"
@@ -74,8 +75,8 @@ static void linger(int sig)
                 ;
 }
 
-/* The thread that called weir_run is where the kernel mostly runs a handler of the process; it was the
- * monitor once, and nobody was stopped meanwhile. */
+/* The thread that called weir_run is where the kernel mostly runs a handler of the process; it was
+ * the monitor once, and nobody was stopped meanwhile. */
 WEIR_TEST_WITH(a_handler_of_the_process_that_lingers_keeps_no_loop_running, .procs = 1, .timeout = 20)
 {
         need_signals();

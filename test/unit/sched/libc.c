@@ -1,5 +1,5 @@
-/* The calls of libc that libweir provides: on a goroutine they give the processor away, end on time,
- * and only signals of the program end them early. */
+/* The calls of libc that libweir provides: on a goroutine they give the processor away, end on
+ * time, and only signals of the program end them early. */
 /* timeout: 60 */
 #include "check.h"
 #include "sched/state.h"

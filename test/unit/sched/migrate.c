@@ -36,7 +36,8 @@ WEIR_TEST(cached_address_is_of_another_thread)
                 ck_assert_int_eq(v, i);
                 moved += cached != address();
         }
-        /* Each recv parks or finds the value there; a send and a receive that both park come back. */
+        /* Each recv parks or finds the value there; a send and a receive that both park come
+         * back. */
         ck_assert_int_gt(moved, 5);
         weir_chan_close(in);
 }

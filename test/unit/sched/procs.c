@@ -140,7 +140,8 @@ static void compute(void *stop)
                 ;
 }
 
-/* Once a timer that was set on a processor just before that one retired was forgotten beside a loop. */
+/* Once a timer that was set on a processor just before that one retired was forgotten beside a
+ * loop. */
 WEIR_TEST_WITH(timers_of_a_retired_processor_fire_beside_a_loop, .procs = 4, .timeout = 20)
 {
         bool stop[20] = { 0 };

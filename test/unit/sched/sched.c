@@ -198,8 +198,9 @@ weir_task(spin_until, my, { bool *stop; })
 }
 
 /* A processor that went idle at the very moment its slice was over kept a budget of 0; a goroutine
- * back from a blocking call took it without the scheduler's loop, and the next switch made that 0 the
- * largest number there is: timers, the poller and the global queue were not looked at any more. */
+ * back from a blocking call took it without the scheduler's loop, and the next switch made that 0
+ * the largest number there is: timers, the poller and the global queue were not looked at any
+ * more. */
 static void tick_and_go(void *arg)
 {
         (void)arg;
@@ -697,7 +698,8 @@ weir_task(count_up, my, { int *n; })
         __atomic_fetch_add(my->n, 1, __ATOMIC_RELAXED);
 }
 
-/* The program goes on with the threads that it has; who waits behind a blocking call waits longer. */
+/* The program goes on with the threads that it has; who waits behind a blocking call waits
+ * longer. */
 WEIR_TEST_WITH(a_refused_thread_does_not_end_the_program, .procs = 4)
 {
         int n = 0;

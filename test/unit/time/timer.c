@@ -255,7 +255,8 @@ WEIR_TEST_WITH(the_heap_fires_in_order_whatever_was_started_and_stopped, .procs 
         int64_t  base = weir_now() + 3600 * WEIR_SECOND, now = base;
         uint64_t rand = 7;
 
-        /* What it calls is for who has a processor, and it is long enough to lose it on a busy machine. */
+        /* What it calls is for who has a processor, and it is long enough to lose it on a busy
+         * machine. */
         weir_preempt_disable();
         for (int round = 0; round < 300; round++) {
                 int expected = 0, range = 1 + (int)weir__rand_below(&rand, 1000);

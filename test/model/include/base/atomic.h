@@ -1,5 +1,5 @@
-/* The atomic operations of weir for a model test: each is a call of the explorer (test/model), which
- * decides who runs next and which of the values that the memory model allows is read.
+/* The atomic operations of weir for a model test: each is a call of the explorer (test/model),
+ * which decides who runs next and which of the values that the memory model allows is read.
  *
  * Found before src/base/atomic.h on the include path of model builds; the sources are the shipped
  * ones. Each place is a record in a section of its own, by which mutations find it: its name is
