@@ -83,7 +83,7 @@ static void add_new(struct central *c, struct span *s)
 {
         s->loose = 0;
         c->spans++;
-        c->grown++;
+        owner_add(&c->grown, 1);        /* read without the lock by the metrics; so the next */
         c->nfree += s->objects;
         list_add(c, s, s->kind == MEM_MANUAL ? (unsigned)LIST_PARTIAL : list_of(s));
 }
@@ -155,7 +155,7 @@ unsigned weir__central_take(unsigned class, void **ret, unsigned n)
                 got += take_bits(c, s, ret + got, n - got);
         }
         c->taken += got;
-        c->refills++;
+        owner_add(&c->refills, 1);
         weir__mem_unlock(&c->lock);
         return got;
 }
@@ -346,7 +346,7 @@ struct span *weir__central_take_span(unsigned kind, unsigned class)
                 list_remove(c, s);
                 s->cached = 1;
                 c->held++;
-                c->refills++;
+                owner_add(&c->refills, 1);
                 c->nfree -= s->nfree;
         }
         weir__mem_unlock(&c->lock);

@@ -50,7 +50,7 @@ void weir__m_take_p(struct m *m, struct p *p)
 {
         check(!m->p);
         m->p = p;
-        store_relaxed(&p->m, m);
+        store_release(&p->m, m);                /* pairs with the acquire in world.c */
         if (unlikely(load_seq(&sched.monitor_deep))) {
                 store_relaxed(&weir__sched_coarse, weir__sched_clock());        /* nobody kept it */
                 weir__monitor_raise();

@@ -62,7 +62,7 @@ WEIR_TEST_WITH(a_million_spawns_inherit, .procs = 4, .timeout = 100)
         }
         while (weir_go_count() > 1)
                 weir_yield();
-        ck_assert_uint_eq(right, N);
+        ck_assert_uint_eq(__atomic_load_n(&right, __ATOMIC_RELAXED), N);
 }
 
 static void until_right(uint32_t n)
@@ -98,7 +98,7 @@ WEIR_TEST(timers_functions_of_contexts_and_groups_inherit)
         weir_timer_stop(t);
         while (weir_go_count() > 1)
                 weir_yield();
-        right = 0;
+        __atomic_store_n(&right, 0, __ATOMIC_RELAXED);
         weir_ctx_cancel(c);
         until_right(1);
         weir_trace_id_set(one);
@@ -106,7 +106,7 @@ WEIR_TEST(timers_functions_of_contexts_and_groups_inherit)
         weir_group_go(&g, check_member);
         weir_wg_wait(&wg);
         weir_group_wait(&g);
-        ck_assert_uint_eq(right, 3);
+        ck_assert_uint_eq(__atomic_load_n(&right, __ATOMIC_RELAXED), 3);
 }
 
 static void *attach_twice(void *arg)
