@@ -83,12 +83,11 @@ static struct {
         uint64_t during;                /* atomic: bytes allocated during the last cycle */
         bool     napped;                /* atomic: somebody had to wait in this cycle */
         bool     gen;                   /* const once ready: there are minor collections */
-        bool     minor;                 /* busy: this cycle is one */
+        bool     minor;                 /* atomic; busy: own to write: this cycle is one */
         bool     kept;                  /* busy: marks and cards are those of a whole cycle */
         uint64_t full;                  /* atomic; busy: bytes that the last full one marked */
         uint64_t old;                   /* busy: bytes of objects that are old */
         uint64_t expect;                /* atomic: bytes that a full cycle is thought to mark */
-        uint64_t found;                 /* busy: bytes that the last minor one marked */
 } gc;
 
 static struct marker markers[MARKERS_MAX];
@@ -158,7 +157,7 @@ static uint64_t allowance(void)
         if (room == UINT64_MAX)
                 return room;
         /* Of a minor one nobody knows how much there is to mark, but that it is little. */
-        if (gc.minor)
+        if (load_relaxed(&gc.minor))
                 return room + SLACK + load_relaxed(&gc.full) / 16;
         for (uint32_t i = 0; i < load_relaxed(&nmarkers); i++)
                 done += load_relaxed(&markers[i].bytes);
@@ -316,7 +315,7 @@ static void trace(const struct story *t)
         weir__out_print(&o,
                         "gc %llu (%s%s): %llu -> %llu KiB, goal %llu KiB; %llu objects, %llu words; ",
                         (unsigned long long)load_relaxed(&gc.cycles) + 1, t->why,
-                        gc.minor ? ", minor" : "",
+                        load_relaxed(&gc.minor) ? ", minor" : "",
                         (unsigned long long)t->before / 1024,
                         (unsigned long long)load_relaxed(&gc.live) / 1024,
                         (unsigned long long)weir__mem_gc.next / 1024,
@@ -343,7 +342,7 @@ static void trace(const struct story *t)
                                 (long long)t->last_ns / 1000,
                                 (long long)(t->marked - t->begin - t->last_ns) / 1000,
                                 (long long)(t->end - t->marked) / 1000);
-        if (gc.minor)
+        if (load_relaxed(&gc.minor))
                 weir__out_print(&o, "%zu cards; ", t->cards);
         weir__out_print(&o, "%u markers, %u spans queued at most; %zu finalizers\n", nmarkers,
                         all.peak, t->finals);
@@ -369,13 +368,10 @@ static void finish(struct story *t)
         for (uint32_t i = 0; i < nmarkers; i++)
                 live += markers[i].bytes;
         t->before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_since);
-        if (gc.minor) {
-                gc.found = live;
+        if (load_relaxed(&gc.minor))
                 live += gc.old;
-        } else {
+        else
                 store_relaxed(&gc.full, live);
-                gc.found = 0;
-        }
         gc.old = live + t->born;
         store_relaxed(&gc.live, live);
         store_relaxed(&weir__gc_wanted, 0);
@@ -392,7 +388,7 @@ static void note(const struct story *t)
                 .stop_last = t->end - (t->running ? t->stopping : t->begin), .before = t->before,
                 .live = load_relaxed(&gc.live), .born = t->born, .at_start = t->at_start,
                 .goal = t->goal, .next_goal = weir__mem_gc.next, .slowed = gc.napped,
-                .markers = nmarkers, .calls = t->finals, .minor = gc.minor,
+                .markers = nmarkers, .calls = t->finals, .minor = load_relaxed(&gc.minor),
         };
 
         for (uint32_t i = 0; i < nmarkers; i++) {
@@ -412,7 +408,7 @@ static void told(const struct story *t)
         if (t->why == forced)
                 fetch_add_relaxed(&weir__mem_gc.forced, 1);
         weir__count(gc_cycles, 1);
-        if (gc.minor)
+        if (load_relaxed(&gc.minor))
                 weir__count(gc_minor, 1);
         fetch_add_relaxed(&weir__mem_gc.cycles, 1);
         if (unlikely(weir__debug.gctrace))
@@ -444,7 +440,7 @@ static void collect_stopped(const char *why, bool leaks)
         struct story t = { .why = why };
 
         sweep_all();                            /* what the last cycle left */
-        gc.minor = false;
+        store_relaxed(&gc.minor, false);
         if (gc.gen)
                 weir__marks_clear();
         started(&t);
@@ -509,15 +505,16 @@ static bool is_full_due(void)
 /* What kind of cycle this is; of a full one the marks of the last one go. All is swept. */
 static void choose(const char *why)
 {
-        gc.minor = gc.gen && gc.kept && weir__watch_is_on();
-        if (gc.minor && weir__debug.gcgen == 2)
-                gc.minor = load_relaxed(&gc.cycles) % 8 != 0;
-        else if (gc.minor)
-                gc.minor = why == by_goal && !is_full_due();
-        if (gc.gen && !gc.minor)
+        bool minor = gc.gen && gc.kept && weir__watch_is_on();
+
+        if (minor && weir__debug.gcgen == 2)
+                minor = load_relaxed(&gc.cycles) % 8 != 0;
+        else if (minor)
+                minor = why == by_goal && !is_full_due();
+        store_relaxed(&gc.minor, minor);
+        if (gc.gen && !minor)
                 weir__marks_clear();
-        store_relaxed(&gc.expect, gc.minor ? MAX(gc.found, (uint64_t)1 << 20)
-                                           : load_relaxed(&gc.live));
+        store_relaxed(&gc.expect, load_relaxed(&gc.live));
         gc.kept = gc.gen;
 }
 
@@ -546,12 +543,12 @@ static void collect_beside(const char *why)
         t.running = weir__os_now();
         paused(t.running - t.begin);
 
-        if (gc.minor)
+        if (load_relaxed(&gc.minor))
                 t.cards = weir__mark_cards(&markers[0]);
         else if (gc.gen)
                 weir__cards_clear();
         weir__roots_mark_beside(&markers[0]);
-        weir__watch_begin(&markers[0], gc.minor);
+        weir__watch_begin(&markers[0], load_relaxed(&gc.minor));
         drain();
         rounds(&t);
         weir__special_look();

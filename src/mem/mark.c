@@ -595,6 +595,19 @@ bool weir__mark_is(const void *p)
 
 /* ---- minor collections ---- */
 
+/* Of the elements in [at, end) those that lie in [low, high), a part of each will do. */
+static void scan_some(struct marker *m, uintptr_t at, uintptr_t end, uintptr_t low, uintptr_t high,
+                      const struct mem_type *t)
+{
+        uintptr_t from = low > at ? at + (low - at) / t->size * t->size : at;
+
+        if (high <= at)
+                return;
+        end = MIN(end, at + (high - at + t->size - 1) / t->size * t->size);
+        if (from < end)
+                scan_elements(m, from, end - from, t);
+}
+
 void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high)
 {
         struct span *s = load_acquire(&weir__heap.spans[(low - weir__heap.base) >> PAGE_SHIFT]);
@@ -612,10 +625,12 @@ void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high)
                 if (!(span_mark_bits(s)[i / 64] >> (i % 64) & 1) || !s->types[i])
                         continue;
                 end = at + (s->class ? s->size : load_relaxed(&s->asked));
-                if (low > at)                   /* the elements of an array that lie there */
-                        at += (low - at) / t->size * t->size;
-                end = MIN(end, at + (high - at + t->size - 1) / t->size * t->size);
-                scan_typed(m, at, end - at, t);
+                if (unlikely(t->tail)) {
+                        scan_some(m, at, at + t->size, low, high, t);
+                        at += t->from;
+                        t = t->tail;
+                }
+                scan_some(m, at, end, low, high, t);
         }
 }
 

@@ -149,6 +149,39 @@ WEIR_TEST_WITH(elements_of_a_large_array_are_found_one_by_one, .procs = 2)
         }
 }
 
+typedef struct flexible {
+        void  *head;
+        char   text[40];
+        holder tail[];
+} flexible;
+WEIR_TYPE_FLEX_WITH(flexible, tail, holder, head);
+
+static void put_in_tail(void *arg)
+{
+        flexible *f = arg;
+
+        weir_set(f->head, make());
+        for (int i = 0; i < ARRAY; i += 37)
+                weir_set(f->tail[i].victim, make());
+        weir_set(f->tail[ARRAY - 1].victim, make());
+}
+
+WEIR_TEST_WITH(so_are_elements_of_a_flexible_array_and_what_stands_before_it, .procs = 2)
+{
+        flexible *f = weir_new_flex(flexible, ARRAY);
+
+        need_it();
+        weir_gc_run();
+        for (int round = 0; round < 3; round++) {
+                in_depth(put_in_tail, f);
+                collect_young();
+                reuse();
+                ck_assert(is_whole(f->head) && is_whole(f->tail[ARRAY - 1].victim));
+                for (int i = 0; i < ARRAY; i += 37)
+                        ck_assert(is_whole(f->tail[i].victim));
+        }
+}
+
 static void put_by_move(void *arg)
 {
         holder *a = arg, some[100] = { { 0 } };
