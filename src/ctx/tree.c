@@ -367,30 +367,43 @@ static void activate(weir_ctx *c)
         }
 }
 
-bool weir__ctx_watch(weir_ctx *c, struct ctx_watch *w)
+/* Takes the lock of a context that has not ended, for somebody who is to be told of its end. False:
+ * it has, and the lock is not taken. */
+static bool lock_open(weir_ctx *c)
 {
-        bool first;
-
-        w->at = NULL;
-        w->ctx = NULL;
         if (weir__ctx_look(c))
                 return false;
         lock_take(&c->lock);
-        if (load_acquire(&c->end)) {
-                lock_drop(&c->lock);
+        if (!load_acquire(&c->end))             /* pairs with settle's exchange */
+                return true;
+        lock_drop(&c->lock);
+        return false;
+}
+
+/* Drops it again, when somebody was listed: from now on the context has to hear of its end. */
+static void unlock_listed(weir_ctx *c)
+{
+        bool first = !c->active;
+
+        c->active = true;
+        lock_drop(&c->lock);
+        if (first)
+                activate(c);
+}
+
+bool weir__ctx_watch(weir_ctx *c, struct ctx_watch *w)
+{
+        w->at = NULL;
+        w->ctx = NULL;
+        if (!lock_open(c))
                 return false;
-        }
         w->ctx = c;
         w->next = c->watches;
         w->at = &c->watches;
         if (w->next)
                 w->next->at = &w->next;
         c->watches = w;
-        first = !c->active;
-        c->active = true;
-        lock_drop(&c->lock);
-        if (first)
-                activate(c);
+        unlock_listed(c);
         return true;
 }
 
@@ -409,25 +422,14 @@ void weir__ctx_unwatch(struct ctx_watch *w)
 
 bool weir__ctx_list(weir_ctx *c, struct weir_after *a)
 {
-        bool first;
-
-        if (weir__ctx_look(c))
+        if (!lock_open(c))
                 return false;
-        lock_take(&c->lock);
-        if (load_acquire(&c->end)) {
-                lock_drop(&c->lock);
-                return false;
-        }
         ctx_set(a->next, c->afters);
         if (c->afters)
                 ctx_set(c->afters->prev, a);
         ctx_set(c->afters, a);
         a->listed = true;
-        first = !c->active;
-        c->active = true;
-        lock_drop(&c->lock);
-        if (first)
-                activate(c);
+        unlock_listed(c);
         return true;
 }
 

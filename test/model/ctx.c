@@ -241,7 +241,7 @@ int main(int argc, char **argv)
                 { .name = "ctx/active", .setup = setup, .finish = both_told, .bound = 2,
                   .thread = { wait_for_child, cancel_child, wait_too },
                   .mutants = {
-                          { "weir__ctx_watch:load_acquire(&c->end)", MUTATE_FORCE } } },
+                          { "lock_open:load_acquire(&c->end)", MUTATE_FORCE } } },
                 { .name = "ctx/second", .setup = setup, .finish = two_told, .bound = 3,
                   .thread = { wait_for_child, cancel_root, wait_for_root },
                   .mutants = {
