@@ -238,7 +238,7 @@ int main(int argc, char **argv)
                   .mutants = {
                           { "lock_take:cas_acquire(&l->word)", MUTATE_BLIND },
                           { "lock_drop:store_release(&l->word)", MUTATE_RELAX } } },
-                { .name = "ctx/active", .setup = setup, .finish = both_told, .bound = 2,
+                { .name = "ctx/active", .setup = setup, .finish = both_told, .bound = 3,
                   .thread = { wait_for_child, cancel_child, wait_too },
                   .mutants = {
                           { "lock_open:load_acquire(&c->end)", MUTATE_FORCE } } },
@@ -246,7 +246,7 @@ int main(int argc, char **argv)
                   .thread = { wait_for_child, cancel_root, wait_for_root },
                   .mutants = {
                           { "activate:load_acquire(&p->end)", MUTATE_FORCE } } },
-                { .name = "ctx/prune", .setup = setup, .finish = one_told, .bound = 2,
+                { .name = "ctx/prune", .setup = setup, .finish = one_told, .bound = 3,
                   .thread = { visit_and_wait, cancel_root, visit_sibling },
                   .mutants = {
                           { "lock_try:cas_acquire(&l->word)", MUTATE_BLIND } } },
@@ -254,13 +254,13 @@ int main(int argc, char **argv)
                   .thread = { look_twice, cancel_root, cancel_otherwise },
                   .mutants = {
                           { "settle:cas_seq(&c->end)", MUTATE_BLIND } } },
-                { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 2,
+                { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 3,
                   .thread = { nap, cancel_child, run_timers },
                   .mutants = {
                           { "win:cas_seq(&n->woken)", MUTATE_BLIND } } },
-                { .name = "ctx/both", .setup = setup, .finish = one_told, .bound = 2,
+                { .name = "ctx/both", .setup = setup, .finish = one_told, .bound = 3,
                   .thread = { wait_for_child, cancel_root, cancel_child } },
-                { .name = "ctx/deep", .setup = setup, .finish = two_told, .bound = 2,
+                { .name = "ctx/deep", .setup = setup, .finish = two_told, .bound = 3,
                   .thread = { wait_for_leaf, wait_for_child, cancel_root } },
                 { .name = "ctx/select", .setup = setup, .finish = one_of_two, .bound = 3,
                   .thread = { receive_or_end, try_send, cancel_root },
@@ -268,7 +268,7 @@ int main(int argc, char **argv)
                           { "on_end:cas_seq(&d->select->winner)", MUTATE_BLIND },
                           { "on_end:cas_seq(&d->select->winner)", MUTATE_TEAR },
                           { "weir__waitq_take:cas_seq(&w->select->winner)", MUTATE_BLIND } } },
-                { .name = "ctx/deadline", .setup = setup_timed, .finish = one_told, .bound = 2,
+                { .name = "ctx/deadline", .setup = setup_timed, .finish = one_told, .bound = 3,
                   .thread = { wait_for_timed, cancel_root, run_timers } },
                 { .name = "ctx/timer", .setup = setup_timed, .finish = no_timer, .bound = 4,
                   .thread = { wait_for_timed, cancel_child },
@@ -278,7 +278,7 @@ int main(int argc, char **argv)
                   .thread = { wait_for_timed, cancel_child },
                   .mutants = {
                           { "activate:load_acquire(&c->end)", MUTATE_FORCE } } },
-                { .name = "ctx/leave", .setup = setup, .finish = nothing_watched, .bound = 3,
+                { .name = "ctx/leave", .setup = setup, .finish = nothing_watched, .bound = 4,
                   .thread = { come_and_go, cancel_child, come_and_go } },
         };
 
