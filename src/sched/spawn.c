@@ -176,7 +176,8 @@ static slowpath struct g *get_other(struct p *p, uint32_t class)
 /* Called by a thread that has looked for work in vain. Most of what a goroutine on a fresh stack
  * costs is the kernel's: its guard and its first page. So where another processor starts many, this
  * one makes as many meanwhile. Before it steals would be worse: a million goroutines took 3.3 s so,
- * 2.0 to 3.0 otherwise. */
+ * 2.0 to 3.0 otherwise. Not with guard=strict: what is made ahead and not yet shared would be missed
+ * by a spawn, which panics where another moment would have served it. */
 bool weir__sched_spawn_ahead(struct p *p)
 {
         static uint32_t seen;           /* atomic: demand the last time */
@@ -184,7 +185,7 @@ bool weir__sched_spawn_ahead(struct p *p)
         struct g       *first = NULL, *last = NULL, *g;
 
         if (demand - load_relaxed(&seen) < AHEAD || load_relaxed(&sched.dead[class]) ||
-            load_relaxed(&sched.cold[class]))
+            load_relaxed(&sched.cold[class]) || weir__debug.guard)
                 return false;
         store_relaxed(&seen, demand);
         for (int i = 0; i < AHEAD && make(p, class, &g) == 0; i++) {
