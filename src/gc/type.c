@@ -22,6 +22,8 @@
 
 enum { TABLE = 4096, NUMBERS = 1 << 16, FIELDS_MAX = 1 << 20, DEPTH_MAX = 32 };
 
+#define ADDRESS ((UINT64_C(1) << 48) - 1)       /* of a word of the table */
+
 static struct known {
         const weir_type *type;
         size_t           size;
@@ -231,7 +233,7 @@ uint16_t weir__gc_type(const weir_type *t)
 {
         uint64_t word = load_acquire(&table[((uintptr_t)t >> 4) % TABLE]);
 
-        if (likely((word & ((UINT64_C(1) << 48) - 1)) == (uintptr_t)t))
+        if (likely((word & ADDRESS) == (uintptr_t)t))
                 return (uint16_t)(word >> 48);
         return look_up(t);
 }
@@ -300,15 +302,12 @@ static slowpath _Noreturn void too_large(const weir_type *t, size_t n)
                     t ? t->name : "bytes", t ? t->size : (size_t)1);
 }
 
-void *weir_gc_alloc(const weir_type *t, size_t n)
+static noinline void *alloc(const weir_type *t, size_t n)
 {
         static const uint64_t nothing[2];
         size_t                size;
         uint16_t              number;
 
-        (void)weir__sched_need_g("weir_gc_alloc");
-        if (unlikely(load_relaxed(&weir__gc_wanted)))
-                weir__gc_poll_and_wait();
         if (unlikely(!n))
                 return (void *)(uintptr_t)nothing;
         if (!t) {
@@ -330,6 +329,20 @@ void *weir_gc_alloc(const weir_type *t, size_t n)
         if (unlikely(!number))
                 return weir__mem_alloc(MEM_PLAIN, size + (n == 1));
         return weir__mem_alloc_typed(number, size);
+}
+
+/* One object of a type that is known, which is most of them, by a call and a jump. */
+void *weir_gc_alloc(const weir_type *t, size_t n)
+{
+        uint64_t word;
+
+        (void)weir__sched_need_g("weir_gc_alloc");
+        if (unlikely(load_relaxed(&weir__gc_wanted)))
+                weir__gc_poll_and_wait();
+        word = load_acquire(&table[((uintptr_t)t >> 4) % TABLE]);
+        if (likely(n == 1 && (word & ADDRESS) == (uintptr_t)t && word >> 48))
+                return weir__mem_new((uint16_t)(word >> 48));
+        return alloc(t, n);
 }
 
 void *weir__gc_new_line(enum mem_kind kind, size_t size)

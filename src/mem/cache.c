@@ -112,6 +112,7 @@ static void thread_ends(void *arg)
 
         weir__cache = &weir__cache_closed;
         weir__cache_own = NULL;
+        weir__run_typed = weir__run_closed;
         weir__cache_flush(c);
         weir__mem_lock(&weir__caches_lock);
         c->orphan = true;

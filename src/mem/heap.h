@@ -379,6 +379,10 @@ extern __thread struct cache *weir__cache __attribute__((tls_model("initial-exec
 /* The same but for MODE_SLOW, where weir__cache stays closed. */
 extern __thread struct cache *weir__cache_own __attribute__((tls_model("initial-exec")));
 extern struct cache weir__cache_closed;
+
+/* The runs of typed objects of this thread's cache; without a cache empty ones. */
+extern __thread struct run *weir__run_typed __attribute__((tls_model("initial-exec")));
+extern struct run weir__run_closed[];
 extern struct lock   weir__caches_lock;
 extern struct cache *weir__caches;      /* atomic: a list that only grows */
 

@@ -52,7 +52,7 @@ enum {
         SEQUEL = 1024,                  /* bytes: of what is scanned next much lies behind */
 };
 
-static struct mem_type *types;          /* by number; const once set */
+struct mem_type *weir__mem_types;
 
 struct box {
         uint32_t  full;                 /* atomic: how many words; 0: empty */
@@ -79,19 +79,15 @@ static struct {
 
 void weir__mem_type(uint16_t number, const struct mem_type *type)
 {
-        if (!types) {
-                struct mem_type *t = weir__os_map(TYPES * sizeof *types);
+        if (!weir__mem_types) {
+                struct mem_type *t = weir__os_map(TYPES * sizeof *weir__mem_types);
 
                 if (!t)
-                        weir__mem_exhausted(TYPES * sizeof *types);
-                types = t;
+                        weir__mem_exhausted(TYPES * sizeof *weir__mem_types);
+                weir__mem_types = t;
         }
-        types[number] = *type;
-}
-
-const struct mem_type *weir__mem_type_of(uint16_t number)
-{
-        return &types[number];
+        weir__mem_types[number] = *type;
+        weir__mem_types[number].class = type->size <= SMALL_MAX ? class_of_size(type->size) : 0;
 }
 
 /* ---- one word ---- */
@@ -324,7 +320,7 @@ static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
 
         __builtin_prefetch((const void *)(at + SEQUEL));
         if (s->kind == MEM_TYPED && s->types[i])
-                scan_typed(m, at, size, &types[s->types[i]]);
+                scan_typed(m, at, size, &weir__mem_types[s->types[i]]);
         else
                 weir__mark_range(m, at, at + size);
 }
@@ -619,7 +615,7 @@ void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high)
         i = index_of(s, low);
         last = MIN(index_of(s, high - 1), s->objects - 1);
         for (; i <= last; i++) {
-                const struct mem_type *t = &types[s->types[i]];
+                const struct mem_type *t = &weir__mem_types[s->types[i]];
                 uintptr_t              at = span_object(s, i), end;
 
                 if (!(span_mark_bits(s)[i / 64] >> (i % 64) & 1) || !s->types[i])
@@ -684,7 +680,7 @@ static no_sanitize void check_elements(uintptr_t at, size_t size, const struct m
 
 static void check_object(struct span *s, uint32_t i)
 {
-        const struct mem_type *t = &types[s->types[i]];
+        const struct mem_type *t = &weir__mem_types[s->types[i]];
         uintptr_t              at = span_object(s, i);
         size_t                 size = s->class ? s->size : load_relaxed(&s->asked);
 

@@ -59,6 +59,9 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size);
 /* The same for a typed object whose type has been told by weir__mem_type. */
 void *weir__mem_alloc_typed(uint16_t type, size_t size);
 
+/* One object of a type that has no tail, by the shortest way. */
+void *weir__mem_new(uint16_t type);
+
 /* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. With a
  * tail: one such element, and from the offset `from` on elements of the tail to the end. */
 struct mem_type {
@@ -68,10 +71,17 @@ struct mem_type {
         const uint32_t        *at;
         const struct mem_type *tail;
         uint32_t               from;
+        uint32_t               class;   /* of a single object; 0: a large one. weir__mem_type's */
 };
 
 /* What was told of a number. */
-const struct mem_type *weir__mem_type_of(uint16_t number);
+extern struct mem_type *weir__mem_types;       /* by number; const once told */
+
+static inline const struct mem_type *weir__mem_type_of(uint16_t number)
+{
+        return &weir__mem_types[number];
+}
+
 void weir__mem_type(uint16_t number, const struct mem_type *type);
 
 /* How many bytes the object of a request of size bytes really has. */

@@ -45,14 +45,25 @@ static slowpath _Noreturn void exhausted(size_t size)
         weir__mem_exhausted(size);
 }
 
-static struct run *runs_of(struct cache *c)
+struct run                weir__run_closed[CLASSES];
+__thread struct run      *weir__run_typed __attribute__((tls_model("initial-exec"))) =
+        weir__run_closed;
+
+/* This thread's cache, with runs. */
+static slowpath struct cache *cache_with_runs(size_t size)
 {
-        if (unlikely(!c->run)) {
+        struct cache *c = weir__cache_get();
+
+        if (c == &weir__cache_closed)
+                exhausted(size);
+        c = weir__cache_own;
+        if (!c->run) {
                 c->run = weir__fixed_alloc((KINDS - 1) * sizeof *c->run);
                 if (!c->run)
                         exhausted((KINDS - 1) * sizeof *c->run);
         }
-        return c->run[0];
+        weir__run_typed = c->run[MEM_TYPED - 1];
+        return c;
 }
 
 /* Objects of a span that this thread allocates from need no mark in this cycle. */
@@ -155,12 +166,8 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size)
         unsigned      class;
         char         *p;
 
-        if (unlikely(!c || !c->run)) {
-                c = weir__cache_get();
-                if (c == &weir__cache_closed)
-                        exhausted(size);
-                runs_of(c);
-        }
+        if (unlikely(!c || !c->run))
+                c = cache_with_runs(size);
         check(kind > MEM_MANUAL && kind < MEM_KINDS);
         if (kind == MEM_NOSCAN && size < TINY_BLOCK)
                 return alloc_tiny(c, size);
@@ -186,18 +193,28 @@ void *weir__mem_alloc_typed(uint16_t type, size_t size)
                 weir__span_of((uintptr_t)p)->types[0] = type;
                 return p;
         }
-        if (unlikely(!c || !c->run)) {
-                c = weir__cache_get();
-                if (c == &weir__cache_closed)
-                        exhausted(size);
-                runs_of(c);
-        }
+        if (unlikely(!c || !c->run))
+                c = cache_with_runs(size);
         r = &c->run[MEM_TYPED - 1][class_of_size(size)];
         p = r->next;
         if (unlikely(p == r->end))
                 p = run_refill(c, MEM_TYPED, class_of_size(size));
         else
                 r->next = p + r->span->size;
+        *r->types++ = type;
+        return p;
+}
+
+/* Of an empty run the next object is the end, which without a cache holds of all. */
+void *weir__mem_new(uint16_t type)
+{
+        const struct mem_type *t = weir__mem_type_of(type);
+        struct run            *r = &weir__run_typed[t->class];
+        char                  *p = r->next;
+
+        if (unlikely(p == r->end))
+                return weir__mem_alloc_typed(type, t->size);
+        r->next = p + weir__class[t->class].size;
         *r->types++ = type;
         return p;
 }
