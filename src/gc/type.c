@@ -331,17 +331,24 @@ static noinline void *alloc(const weir_type *t, size_t n)
         return weir__mem_alloc_typed(number, size);
 }
 
+static slowpath void *poll_and_alloc(const weir_type *t, size_t n)
+{
+        (void)weir__sched_need_g("weir_gc_alloc");
+        if (load_relaxed(&weir__gc_wanted))
+                weir__gc_poll_and_wait();
+        return alloc(t, n);
+}
+
 /* One object of a type that is known, which is most of them, by a call and a jump. */
 void *weir_gc_alloc(const weir_type *t, size_t n)
 {
         uint64_t word;
 
-        (void)weir__sched_need_g("weir_gc_alloc");
-        if (unlikely(load_relaxed(&weir__gc_wanted)))
-                weir__gc_poll_and_wait();
+        if (unlikely(!weir__sched_on_g() || load_relaxed(&weir__gc_wanted)))
+                return poll_and_alloc(t, n);
         word = load_acquire(&table[((uintptr_t)t >> 4) % TABLE]);
         if (likely(n == 1 && (word & ADDRESS) == (uintptr_t)t && word >> 48))
-                return weir__mem_new((uint16_t)(word >> 48));
+                return weir__mem_alloc_one((uint16_t)(word >> 48));
         return alloc(t, n);
 }
 

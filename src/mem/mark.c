@@ -87,7 +87,12 @@ void weir__mem_type(uint16_t number, const struct mem_type *type)
                 weir__mem_types = t;
         }
         weir__mem_types[number] = *type;
-        weir__mem_types[number].class = type->size <= SMALL_MAX ? class_of_size(type->size) : 0;
+        if (type->size <= SMALL_MAX) {
+                unsigned class = class_of_size(type->size);
+
+                weir__mem_types[number].class = class;
+                weir__mem_types[number].slot = weir__class[class].size;
+        }
 }
 
 /* ---- one word ---- */

@@ -60,7 +60,7 @@ void *weir__mem_alloc(enum mem_kind kind, size_t size);
 void *weir__mem_alloc_typed(uint16_t type, size_t size);
 
 /* One object of a type that has no tail, by the shortest way. */
-void *weir__mem_new(uint16_t type);
+void *weir__mem_alloc_one(uint16_t type);
 
 /* What the objects of a type are: elements of size bytes with pointers at the offsets `at`. With a
  * tail: one such element, and from the offset `from` on elements of the tail to the end. */
@@ -71,7 +71,8 @@ struct mem_type {
         const uint32_t        *at;
         const struct mem_type *tail;
         uint32_t               from;
-        uint32_t               class;   /* of a single object; 0: a large one. weir__mem_type's */
+        uint32_t               class;   /* weir__mem_type's: of an object; 0: a large one */
+        uint32_t               slot;    /* weir__mem_type's: its bytes, rounded up */
 };
 
 /* What was told of a number. */

@@ -206,7 +206,7 @@ void *weir__mem_alloc_typed(uint16_t type, size_t size)
 }
 
 /* Of an empty run the next object is the end, which without a cache holds of all. */
-void *weir__mem_new(uint16_t type)
+void *weir__mem_alloc_one(uint16_t type)
 {
         const struct mem_type *t = weir__mem_type_of(type);
         struct run            *r = &weir__run_typed[t->class];
@@ -214,7 +214,7 @@ void *weir__mem_new(uint16_t type)
 
         if (unlikely(p == r->end))
                 return weir__mem_alloc_typed(type, t->size);
-        r->next = p + weir__class[t->class].size;
+        r->next = p + t->slot;
         *r->types++ = type;
         return p;
 }

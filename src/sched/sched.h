@@ -36,6 +36,14 @@ static inline struct g *weir__sched_need_g(const char *call)
         return m->g;
 }
 
+/* Whether weir__sched_need_g would answer at once. */
+static inline bool weir__sched_on_g(void)
+{
+        const struct m *m = self();
+
+        return m && m->p && m->g != &m->g0;
+}
+
 /* For calls from any thread: panics in the child of a fork, where there is no runtime. */
 void weir__sched_need_runtime(const char *call);
 
