@@ -25,10 +25,12 @@
  *         old objects and blocks that were written since: declared ones by cards (mem/card.c),
  *         plain ones by the kernel's record. Nothing else can point to a young object: what was
  *         written before the end of the last collection points to what outlived that one, and is
- *         old. What is born during a collection is old after it too, for the same reason; of what
- *         is so kept though nobody needs it, and of old objects that have died, a full collection
- *         gets rid, which comes when half of the way from what the last one found to its goal is
- *         taken by old ones. A minor keeps the goal of the last full one.
+ *         old; but not what is born while a collection marks, which lives through it unlooked at
+ *         and is young after it. What may point to such an object, stored as it was since the first
+ *         stop, is looked at in the next one too: cards go to another table from then on, pages are
+ *         carried. Of old objects that have died a full collection gets rid, which comes when half
+ *         of the way from what the last one found to its goal is taken by old ones. A minor keeps
+ *         the goal of the last full one.
  * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking
  *         is on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
  * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer
@@ -372,7 +374,7 @@ static void finish(struct story *t)
                 live += gc.old;
         else
                 store_relaxed(&gc.full, live);
-        gc.old = live + t->born;
+        gc.old = live;
         store_relaxed(&gc.live, live);
         store_relaxed(&weir__gc_wanted, 0);
         weir__mem_sweep_begin();
@@ -447,8 +449,10 @@ static void collect_stopped(const char *why, bool leaks)
         weir__roots_find(weir__world_stop);
         t.last_ns = weir__world_stats.stop_ns;
         begun();
-        if (gc.gen)
+        if (gc.gen) {
+                weir__cards_swap();
                 weir__cards_clear();
+        }
         prepare(weir__sched_procs());
         if (unlikely(leaks || weir__debug.leaks))
                 weir__leak_roots(&markers[0], drain);
@@ -505,7 +509,7 @@ static bool is_full_due(void)
 /* What kind of cycle this is; of a full one the marks of the last one go. All is swept. */
 static void choose(const char *why)
 {
-        bool minor = gc.gen && gc.kept && weir__watch_is_on();
+        bool minor = gc.gen && gc.kept && weir__watch_is_whole();
 
         if (minor && weir__debug.gcgen == 2)
                 minor = load_relaxed(&gc.cycles) % 8 != 0;
@@ -527,10 +531,14 @@ static void collect_beside(const char *why)
         choose(why);
         started(&t);
         prepare(MAX(weir__sched_procs() / 4, 1u));
+        if (gc.gen)
+                weir__watch_before();
         weir__roots_find(stop);
         t.first_ns = weir__world_stats.stop_ns;
         begun();
         weir__mem_mark_begin();
+        if (gc.gen)
+                weir__cards_swap();
         weir__scan_begin();
         store_relaxed(&weir__gc_barrier, (uint32_t)BARRIER_MARK);
         weir__roots_mark_threads(&markers[0]);

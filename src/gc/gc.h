@@ -66,12 +66,16 @@ void weir__roots_mark_beside(struct marker *m);
 
 /* ---- watch.c ---- */
 
+/* Shortly before the first stop of a cycle, where there are minor ones: parts what was written before
+ * it from what is after. */
+void weir__watch_before(void);
+
 /* Begins to note writes, and marks what malloc's blocks hold. minor: only what plain memory holds
- * that was written since the end of the last collection. */
+ * that was written since the last collection stopped the world first. */
 void weir__watch_begin(struct marker *m, bool minor);
 
 /* Whether all writes to plain memory since the last collection are noted. */
-bool weir__watch_is_on(void);
+bool weir__watch_is_whole(void);
 
 /* Marks what was written since; answers how many pages. The second with the world stopped, for all
  * that is left. */

@@ -254,6 +254,7 @@ void weir__gc_write_told(void *slot, const void *value)
         if (likely(!weir__debug.gcbarrier))
                 weir__mem_shade(__atomic_load_n((void **)slot, __ATOMIC_RELAXED));
         weir__mem_shade(value);
+        weir__cards_set(slot, sizeof value);
         __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
 
@@ -265,28 +266,20 @@ static inline no_sanitize void shade_words(const void *p, size_t size)
                 weir__mem_shade(*(void *const volatile *)at);
 }
 
-static void set_cards(const void *p, size_t size)
-{
-        uintptr_t at = (uintptr_t)p - weir__gc_cards.base;
-
-        if (size && at < weir__gc_cards.bytes && size <= weir__gc_cards.bytes - at)
-                for (size_t i = at >> WEIR_CARD_SHIFT_; i <= (at + size - 1) >> WEIR_CARD_SHIFT_; i++)
-                        store_relaxed(&weir__gc_cards.card[i], (uint8_t)1);
-}
-
 void weir_gc_move(void *dst, const void *src, size_t size)
 {
         uint32_t barrier = load_relaxed(&weir__gc_barrier);
 
-        if (unlikely(barrier == BARRIER_CARDS)) {
-                set_cards(dst, size);
-        } else if (unlikely(barrier)) {
+        if (unlikely(barrier == BARRIER_MARK)) {
                 if (likely(!weir__debug.gcbarrier))
                         shade_words(dst, size);
                 shade_words(src, size);
         }
-        if (size)
-                memmove(dst, src, size);
+        if (!size)
+                return;
+        if (unlikely(barrier))
+                weir__cards_set(dst, size);
+        memmove(dst, src, size);
 }
 
 void weir__gc_write_call(void *slot, const void *value)

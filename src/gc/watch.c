@@ -5,6 +5,12 @@
  *         beside the program while that finds much, and once more in the stop.
  *         Where the kernel cannot tell (before Linux 6.7, in a sandbox) all of it is scanned in the
  *         stop.
+ * Minor collections
+ *         scan what was written since the last cycle stopped the world for the first time: what was
+ *         written before that points to what that cycle made old, but what came after may be all
+ *         that leads to an object that was born meanwhile, and is young still. So pages are asked
+ *         for once more shortly before the first stop; those told of later in a cycle are carried,
+ *         to be scanned in the next one too.
  * States  off      not tried yet
  *         refused  the kernel cannot; for good
  *         on       the first `watched` bytes of the heap are registered
@@ -19,15 +25,22 @@
 enum { OFF, REFUSED, ON };
 enum { RANGES = 1 << 16 };
 
-struct written {
+struct range {
         uintptr_t low, high;
 };
 
-static int             state;
-static size_t          watched;         /* bytes of the heap that are registered */
-static struct written *written;         /* of a round; RANGES of them */
-static size_t          nwritten, pages;
-static bool            lost;            /* one did not find room */
+struct list {
+        struct range *range;            /* RANGES of them */
+        size_t        n, pages;
+        bool          lost;             /* one did not find room */
+};
+
+static int         state;
+static size_t      watched;             /* bytes of the heap that are registered */
+static struct list before;              /* before the first stop of a cycle */
+static struct list written;             /* in a round */
+static struct list carried[2];          /* in the cycle before this one, and in this one */
+static unsigned    carry;               /* which is this one's */
 
 static bool prepare(void)
 {
@@ -36,11 +49,17 @@ static bool prepare(void)
         if (state == OFF) {
                 state = REFUSED;
                 if (weir__debug.gcwatch && weir__os_dirty_open() == 0) {
-                        written = weir__os_map(RANGES * sizeof *written);
-                        if (written)
+                        struct range *r = weir__os_map(4 * RANGES * sizeof *r);
+
+                        if (r) {
+                                before.range = r;
+                                written.range = r + RANGES;
+                                carried[0].range = r + 2 * RANGES;
+                                carried[1].range = r + 3 * RANGES;
                                 state = ON;
-                        else
+                        } else {
                                 weir__os_dirty_close();
+                        }
                 }
         }
         if (state != ON)
@@ -57,35 +76,53 @@ static bool prepare(void)
         return true;
 }
 
-static void note(uintptr_t low, uintptr_t high, void *arg)
+static void add(struct list *l, uintptr_t low, uintptr_t high)
 {
-        (void)arg;
-        pages += (high - low) / OS_PAGE;
-        weir__mem_written(low, high);
-        if (nwritten && written[nwritten - 1].high == low)
-                written[nwritten - 1].high = high;
-        else if (nwritten < RANGES)
-                written[nwritten++] = (struct written){ low, high };
+        l->pages += (high - low) / OS_PAGE;
+        if (l->n && l->range[l->n - 1].high == low)
+                l->range[l->n - 1].high = high;
+        else if (l->n < RANGES)
+                l->range[l->n++] = (struct range){ low, high };
         else
-                lost = true;
+                l->lost = true;
 }
 
-static void scan_protect(uintptr_t low, uintptr_t high, void *arg)
+static void clear(struct list *l)
 {
-        const bool *protect = arg;
-        uintptr_t   base, end;
+        l->n = l->pages = 0;
+        l->lost = false;
+}
+
+static void note(uintptr_t low, uintptr_t high, void *arg)
+{
+        weir__mem_written(low, high);
+        add(arg, low, high);
+}
+
+struct search {
+        struct list *list;
+        bool         protect;
+};
+
+static void search_range(uintptr_t low, uintptr_t high, void *arg)
+{
+        const struct search *s = arg;
+        uintptr_t            base, end;
 
         /* What the heap grew by meanwhile is not watched: taken as written. */
         weir__mem_extent(&base, &end);
-        if (high > base + watched || weir__os_dirty_scan(low, high, *protect, note, NULL) < 0)
-                note(low, high, NULL);
+        if (high > base + watched ||
+            weir__os_dirty_scan(low, high, s->protect, note, s->list) < 0)
+                note(low, high, s->list);
 }
 
-static void find_written(bool protect)
+/* What was written since it was protected last. protect: anew, so that it counts once. */
+static void search(struct list *l, bool protect)
 {
-        nwritten = pages = 0;
-        lost = false;
-        weir__mem_each_watched(scan_protect, &protect);
+        struct search s = { l, protect };
+
+        clear(l);
+        weir__mem_each_watched(search_range, &s);
 }
 
 static void again(uintptr_t low, uintptr_t high, void *arg)
@@ -98,43 +135,70 @@ static void again_plain(uintptr_t low, uintptr_t high, void *arg)
         weir__mark_again(arg, low, high, false);
 }
 
-/* Scans what find_written() found. */
-static void scan_written(struct marker *m, bool blocks)
+static void scan_list(struct marker *m, const struct list *l, bool blocks)
 {
-        weir__exclude_look();
-        if (blocks)
-                weir__mark_skip_begin();
-        if (lost)
+        if (l->lost)
                 weir__mem_each_watched(blocks ? again : again_plain, m);
         else
-                for (size_t i = 0; i < nwritten; i++)
-                        weir__mark_again(m, written[i].low, written[i].high, blocks);
-        if (blocks)
-                weir__mark_skip_end();
+                for (size_t i = 0; i < l->n; i++)
+                        weir__mark_again(m, l->range[i].low, l->range[i].high, blocks);
 }
 
-bool weir__watch_is_on(void)
+/* Plain objects that were written, and blocks of malloc. */
+static void scan_written(struct marker *m)
 {
-        return state == ON;
+        weir__exclude_look();
+        weir__mark_skip_begin();
+        scan_list(m, &written, true);
+        weir__mark_skip_end();
+}
+
+/* What was written after the first stop. */
+static void search_and_carry(void)
+{
+        search(&written, true);
+        if (!weir__mem_sticky)
+                return;
+        for (size_t i = 0; i < written.n; i++)
+                add(&carried[carry], written.range[i].low, written.range[i].high);
+        carried[carry].lost |= written.lost;
+}
+
+bool weir__watch_is_whole(void)
+{
+        return state == ON && !carried[carry].lost;
+}
+
+void weir__watch_before(void)
+{
+        if (!prepare())
+                return;
+        carry = !carry;
+        clear(&carried[carry]);
+        search(&before, true);
 }
 
 void weir__watch_begin(struct marker *m, bool minor)
 {
-        if (!prepare()) {
-                lost = true;
-                if (minor)
-                        scan_written(m, true);
-                return;
-        }
-        find_written(true);
-        /* Plain objects that were born since the first stop, and filled in, are read by nobody
-         * else; those that are not scanned yet will be. */
-        scan_written(m, minor);
-        if (minor)
-                return;
+        bool on = prepare();
+
+        if (on)
+                search_and_carry();
+        else if (minor)
+                written.lost = true;
+        else
+                return;                         /* all is left to the stop */
         weir__exclude_look();
         weir__mark_skip_begin();
-        weir__mark_malloc(m, false);
+        if (minor && on) {
+                scan_list(m, &before, true);
+                scan_list(m, &carried[!carry], true);
+        }
+        /* In a full one: plain objects that were born since the first stop, and filled in, are read
+         * by nobody else; those that are not scanned yet will be. */
+        scan_list(m, &written, minor);
+        if (!minor)
+                weir__mark_malloc(m, false);
         weir__mark_skip_end();
 }
 
@@ -142,19 +206,19 @@ size_t weir__watch_round(struct marker *m)
 {
         if (!prepare())
                 return 0;
-        find_written(true);
-        scan_written(m, true);
-        return pages;
+        search_and_carry();
+        scan_written(m);
+        return written.pages;
 }
 
 size_t weir__watch_end(struct marker *m)
 {
         if (state == ON) {
-                find_written(false);
+                search(&written, false);
         } else {
-                lost = true;
-                pages = 0;
+                clear(&written);
+                written.lost = true;
         }
-        scan_written(m, true);
-        return pages;
+        scan_written(m);
+        return written.pages;
 }

@@ -285,8 +285,7 @@ static uint32_t sweep(struct central *c, struct span *s)
                 unsigned left = s->objects - i * 64;
                 uint64_t valid = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
                 uint64_t free = ~(load_relaxed(&marks[i]) | load_relaxed(&born[i])) & valid;
-
-                uint64_t keep = weir__mem_sticky ? ~free & valid : 0;
+                uint64_t keep = weir__mem_sticky ? load_relaxed(&marks[i]) : 0;
 
                 store_relaxed(&bits[i], free);
                 store_relaxed(&marks[i], keep);

@@ -609,29 +609,44 @@ static void scan_some(struct marker *m, uintptr_t at, uintptr_t end, uintptr_t l
                 scan_elements(m, from, end - from, t);
 }
 
+/* An old object, as far as it lies in [low, high). */
+static void scan_old(struct marker *m, const struct span *s, uint32_t i, uintptr_t low,
+                     uintptr_t high)
+{
+        const struct mem_type *t = weir__mem_type_of(s->types[i]);
+        uintptr_t              at = span_object(s, i), end;
+
+        if (!s->types[i])
+                return;
+        end = at + (s->class ? s->size : load_relaxed(&s->asked));
+        if (unlikely(t->tail)) {
+                scan_some(m, at, at + t->size, low, high, t);
+                at += t->from;
+                t = t->tail;
+        }
+        scan_some(m, at, end, low, high, t);
+}
+
 void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high)
 {
         struct span *s = load_acquire(&weir__heap.spans[(low - weir__heap.base) >> PAGE_SHIFT]);
-        uint32_t     i, last;
+        uint32_t     first, last;
 
         if (!s || load_relaxed(&s->state) != SPAN_USED || s->kind != MEM_TYPED ||
             low - load_relaxed(&s->start) >= span_bytes(s))
                 return;
-        i = index_of(s, low);
+        first = index_of(s, low);
         last = MIN(index_of(s, high - 1), s->objects - 1);
-        for (; i <= last; i++) {
-                const struct mem_type *t = &weir__mem_types[s->types[i]];
-                uintptr_t              at = span_object(s, i), end;
+        /* Most cards are of young objects alone. */
+        for (uint32_t w = first / 64; w <= last / 64; w++) {
+                uint64_t old = span_mark_bits(s)[w];
 
-                if (!(span_mark_bits(s)[i / 64] >> (i % 64) & 1) || !s->types[i])
-                        continue;
-                end = at + (s->class ? s->size : load_relaxed(&s->asked));
-                if (unlikely(t->tail)) {
-                        scan_some(m, at, at + t->size, low, high, t);
-                        at += t->from;
-                        t = t->tail;
-                }
-                scan_some(m, at, end, low, high, t);
+                if (w == first / 64)
+                        old &= ~UINT64_C(0) << first % 64;
+                if (w == last / 64)
+                        old &= ~UINT64_C(0) >> (63 - last % 64);
+                for (; old; old &= old - 1)
+                        scan_old(m, s, w * 64 + (uint32_t)__builtin_ctzll(old), low, high);
         }
 }
 

@@ -235,15 +235,22 @@ size_t weir__mark_shaded_rest(struct marker *m);
 
 /* ---- minor collections: card.c, mark.c ---- */
 
-/* What a sweep leaves of marks: nothing, or that all which it did not free is marked and scanned,
- * so that marking goes on from there. Set once, before anything is marked. */
+/* What a sweep leaves of marks: nothing, or what marking found is marked and scanned still, so that
+ * the next one goes on from there; what was born meanwhile is not. Set once, before anything is
+ * marked. */
 extern bool weir__mem_sticky;
 
 /* Takes all marks away, beside the program: the next marking begins anew. All is swept. */
 void weir__marks_clear(void);
 
-/* Makes the table of cards. False: there is no memory for it. */
+/* Makes the tables of cards. False: there is no memory for them. */
 bool weir__cards_init(void);
+
+/* Stores by the program are noted in the other table from now on. With the world stopped. */
+void weir__cards_swap(void);
+
+/* Notes that pointers are stored in the size > 0 bytes at p. */
+void weir__cards_set(const void *p, size_t size);
 
 /* Marks what marked objects of declared types point to from where a card is set, and clears the
  * cards; answers how many there were. Or clears them only. */

@@ -282,7 +282,7 @@ static unsigned sweep_large(unsigned n)
                         fetch_add_relaxed(&weir__unswept, -UINT64_C(1));
                         store_relaxed(&s->parity, parity);
                         if (load_relaxed(&span_mark_bits(s)[0]) | load_relaxed(&span_born_bits(s)[0])) {
-                                uint64_t keep = weir__mem_sticky;
+                                uint64_t keep = weir__mem_sticky ? load_relaxed(&span_mark_bits(s)[0]) : 0;
 
                                 store_relaxed(&span_mark_bits(s)[0], keep);
                                 span_scan_bits(s)[0] = keep;
