@@ -234,6 +234,138 @@ WEIR_TEST_WITH(plain_memory_keeps_what_is_stored_there, .procs = 2)
         weir_keep_alive(blocks);
 }
 
+/* ---- born while a collection marks ---- */
+
+enum { SLOTS = 20000 };
+
+static holder  *typed;                  /* old ones, SLOTS of each */
+static young  **plain, **blocks;
+static uint32_t collecting;             /* atomic */
+
+weir_task(collect_once, my, { weir_wg *wg; })
+{
+        collect_young();
+        __atomic_store_n(&collecting, 0, __ATOMIC_RELEASE);
+        weir_wg_done(my->wg);
+}
+
+/* Fills slots from one collection's begin to its end, and touches them no more. Answers how
+ * many. */
+static int fill_beside(void)
+{
+        weir_wg wg = { 0 };
+        int     n = 0;
+
+        __atomic_store_n(&collecting, 1, __ATOMIC_RELEASE);
+        weir_wg_add(&wg, 1);
+        weir_go(collect_once, .wg = &wg);
+        while (__atomic_load_n(&collecting, __ATOMIC_ACQUIRE) && n < SLOTS) {
+                in_depth(put_by_set, &typed[n]);
+                in_depth(put_plainly, &plain[n]);
+                in_depth(put_plainly, &blocks[n]);
+                n++;
+                if (n % 64 == 0)
+                        weir_yield();
+        }
+        weir_wg_wait(&wg);
+        return n;
+}
+
+static void make_slots(void)
+{
+        typed = weir_new_array(holder, SLOTS);
+        plain = weir_new_bytes(SLOTS * sizeof *plain);
+        blocks = malloc(SLOTS * sizeof *blocks);
+        if (!weir__mem_own(blocks)) {           /* another's, where nobody looks */
+                free(blocks);
+                blocks = weir_new_bytes(SLOTS * sizeof *blocks);
+        }
+        memset(blocks, 0, SLOTS * sizeof *blocks);
+        weir_gc_run();
+}
+
+/* The one pointer to each was stored while the collection that it was born in ran, and nothing was
+ * written after that. */
+WEIR_TEST_WITH(what_is_born_in_a_collection_is_kept_by_old_objects, .procs = 2)
+{
+        int most = 0;
+
+        need_it();
+        make_slots();
+        for (int round = 0; round < ROUNDS; round++) {
+                int n = fill_beside();
+
+                wipe();
+                for (int again = 0; again < 2; again++) {
+                        collect_young();
+                        reuse();
+                        for (int i = 0; i < n; i++)
+                                ck_assert_msg(is_whole(typed[i].victim) && is_whole(plain[i]) &&
+                                              is_whole(blocks[i]), "round %d, slot %d of %d: %d %d %d",
+                                              round, i, n, is_whole(typed[i].victim),
+                                              is_whole(plain[i]), is_whole(blocks[i]));
+                }
+                most = MAX(most, n);
+        }
+        ck_assert_int_gt(most, 100);
+}
+
+/* The test above can fail: without the cards of the last collection objects go. */
+WEIR_TEST_WITH(without_the_cards_of_the_last_collection_it_is_not, .procs = 2)
+{
+        int lost = 0;
+
+        need_it();
+        make_slots();
+        for (int round = 0; round < 10 * ROUNDS && !lost; round++) {
+                int n = fill_beside();
+
+                wipe();
+                weir__cards_swap();
+                weir__cards_clear();
+                collect_young();
+                reuse();
+                for (int i = 0; i < n; i++)
+                        lost += !is_whole(typed[i].victim);
+                memset(typed, 0, SLOTS * sizeof *typed);
+        }
+        ck_assert_int_gt(lost, 0);
+}
+
+static void make_garbage(void *arg)
+{
+        void **hidden = arg;
+
+        while (__atomic_load_n(&collecting, __ATOMIC_ACQUIRE))
+                for (int i = 0; i < 100; i++)
+                        hidden[i] = (void *)~(uintptr_t)make();
+}
+
+/* So do not what was born in one collection and is garbage in the next. */
+WEIR_TEST_WITH(what_is_born_in_a_collection_goes_in_the_next, .procs = 2)
+{
+        static void *hidden[100];
+
+        need_it();
+        make_slots();
+        for (int round = 0; round < ROUNDS; round++) {
+                weir_wg wg = { 0 };
+                int     left = 0;
+
+                __atomic_store_n(&collecting, 1, __ATOMIC_RELEASE);
+                weir_wg_add(&wg, 1);
+                weir_go(collect_once, .wg = &wg);
+                in_depth(make_garbage, hidden);
+                weir_wg_wait(&wg);
+                wipe();
+                collect_young();
+                weir__mem_sweep_some(UINT32_MAX);
+                for (int i = 0; i < 100; i++)
+                        left += weir_mem_block((void *)~(uintptr_t)hidden[i], NULL, NULL) == 0;
+                ck_assert_int_le(left, 5);
+        }
+}
+
 static void make_some(void *arg)
 {
         void **hidden = arg;
