@@ -150,17 +150,15 @@ static void read_all(void)
         }
 }
 
+static void read_variables(uintptr_t low, uintptr_t high, void *arg)
+{
+        (void)arg;
+        read_range(low, high);
+}
+
 static void read_root(uintptr_t low, uintptr_t high, void *arg)
 {
-        uintptr_t own, end;
-
-        (void)arg;
-        weir__mem_variables(&own, &end);
-        if (own >= low && own < high) {
-                read_range(low, own);
-                low = end;
-        }
-        read_range(low, high);
+        weir__mem_each_root(low, high, read_variables, arg);
         read_all();
 }
 

@@ -124,23 +124,25 @@ size_t weir__roots_mark_touched(struct marker *m, bool stopped)
 /* Whoever runs a cycle. Not a variable itself, or what was copied would be a root. */
 static char *copy;
 
-/* The same for memory that may go while it is read. */
-static void mark_copy(uintptr_t low, uintptr_t high, void *arg)
+/* Memory that may go while it is read. */
+static void copy_and_mark(uintptr_t low, uintptr_t high, void *arg)
 {
         struct marker *m = arg;
-        uintptr_t      own, end, to = (uintptr_t)copy;
+        uintptr_t      to = (uintptr_t)copy;
 
-        weir__mem_variables(&own, &end);
         for (low = ALIGN_UP(low, (uintptr_t)8); low < high; low += COPY) {
                 size_t want = MIN((size_t)(high - low), (size_t)COPY);
                 size_t got = weir__os_peek(copy, (const void *)low, want);
 
-                if (own < low + got && end > low)
-                        memset(copy + (MAX(own, low) - low), 0, MIN(end, low + got) - MAX(own, low));
                 weir__mark_range(m, to, to + ALIGN_DOWN(got, (size_t)8));
                 if (got < want)
                         return;
         }
+}
+
+static void mark_copy(uintptr_t low, uintptr_t high, void *arg)
+{
+        weir__mem_each_root(low, high, copy_and_mark, arg);
 }
 
 void weir__roots_mark_beside(struct marker *m)

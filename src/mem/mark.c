@@ -563,23 +563,49 @@ void weir__mark_drain(struct marker *m)
         m->draining = false;
 }
 
-void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high)
-{
-        uintptr_t own, end;
+/* Variables that are no roots, by address; the first is where the allocator has the start of its
+ * heap, which is the address of the first object there may be. */
+static struct {
+        uintptr_t low, high;
+} apart[16] = { { (uintptr_t)&weir__heap, (uintptr_t)(&weir__heap + 1) } };
+static unsigned napart = 1;             /* const after constructors */
 
-        weir__mem_variables(&own, &end);
-        if (own < low || own >= high) {
-                weir__mark_range(m, low, high);
-        } else {
-                weir__mark_range(m, low, own);
-                weir__mark_range(m, end, high);
-        }
+void weir__mem_no_roots(const void *p, size_t size)
+{
+        uintptr_t low = (uintptr_t)p;
+        unsigned  i = napart;
+
+        if (napart == COUNT(apart))
+                return;                         /* then it is one */
+        for (; i && apart[i - 1].low > low; i--)
+                apart[i] = apart[i - 1];
+        apart[i].low = low;
+        apart[i].high = low + size;
+        napart++;
 }
 
-void weir__mem_variables(uintptr_t *low, uintptr_t *high)
+void weir__mem_each_root(uintptr_t low, uintptr_t high,
+                         void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg)
 {
-        *low = (uintptr_t)&weir__heap;          /* the address of the first object there may be */
-        *high = *low + sizeof weir__heap;
+        for (unsigned i = 0; i < napart && low < high; i++) {
+                if (apart[i].high <= low || apart[i].low >= high)
+                        continue;
+                if (apart[i].low > low)
+                        fn(low, apart[i].low, arg);
+                low = apart[i].high;
+        }
+        if (low < high)
+                fn(low, high, arg);
+}
+
+static void mark_variables(uintptr_t low, uintptr_t high, void *arg)
+{
+        weir__mark_range(arg, low, high);
+}
+
+void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high)
+{
+        weir__mem_each_root(low, high, mark_variables, m);
 }
 
 bool weir__mark_is(const void *p)

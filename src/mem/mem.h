@@ -147,7 +147,7 @@ struct marker {
 void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high);
 void weir__mark_stack(struct marker *m, uintptr_t low, uintptr_t high);
 
-/* The same for memory of variables, but for the allocator's own. */
+/* The same for memory of variables, but for those that are no roots. */
 void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high);
 
 /* Marks what p points to or into. */
@@ -156,8 +156,13 @@ void weir__mark_pointer(struct marker *m, const void *p);
 /* Marks what the object at p, its start, points to; not the object. */
 void weir__mark_inside(struct marker *m, const void *p);
 
-/* The allocator's own, which are no roots. */
-void weir__mem_variables(uintptr_t *low, uintptr_t *high);
+/* The variables at p, size bytes, hold no pointer that keeps an object: each cycle would read them,
+ * and in a stop. For constructors. */
+void weir__mem_no_roots(const void *p, size_t size);
+
+/* Calls fn for each part of [low, high), memory of variables, that may hold such pointers. */
+void weir__mem_each_root(uintptr_t low, uintptr_t high,
+                         void (*fn)(uintptr_t low, uintptr_t high, void *arg), void *arg);
 
 /* Ends what is under way for words looked at so far; marks they lead to are set, or sent. */
 void weir__mark_settle(struct marker *m);

@@ -52,6 +52,7 @@
  *         word. */
 #include "sync/sync.h"
 #include "base/debug.h"
+#include "mem/mem.h"
 #include "os/os.h"
 #include <weir/time.h>
 
@@ -666,4 +667,5 @@ bool weir__rwmutex_reads(const void *on, const struct g *g)
 static __attribute__((constructor)) void init(void)
 {
         can_fence = weir__os_fence_all_init();
+        weir__mem_no_roots(places, sizeof places);
 }

@@ -22,6 +22,7 @@
  *         circle. */
 #include "sync/sync.h"
 #include "base/debug.h"
+#include "mem/mem.h"
 #include <unistd.h>
 
 enum { HELD_MAX = 4096, ORDER_MAX = 4096, TOLD_MAX = 1024, SEEN_MAX = 1 << 16, CIRCLE_MAX = 16 };
@@ -335,5 +336,8 @@ static void parks(struct g *g)
 static __attribute__((constructor)) void init(void)
 {
         weir__sched_hooks.parks = parks;
+        weir__mem_no_roots(held, sizeof held);
+        weir__mem_no_roots(order, sizeof order);
+        weir__mem_no_roots(seen, sizeof seen);
         store_relaxed(&weir__lock_watch, weir__debug_early("lockcheck", 0) != 0);
 }

@@ -448,6 +448,11 @@ void weir__mem_shade(const void *p)
         (void)p;
 }
 
+void weir__mem_no_roots(const void *p, size_t size)
+{
+        (void)p, (void)size;
+}
+
 void weir__mem_stores(const void *slot, const void *value)
 {
         (void)slot, (void)value;
