@@ -101,12 +101,12 @@ WEIR_API void *weir_gc_alloc(const weir_type *t, size_t n);
  * Panics: as that; t does not end with a flexible array. */
 WEIR_API void *weir_gc_alloc_flex(const weir_type *t, size_t n);
 
-/* For weir_gc_write alone: whether a collection is under way (1), and the store while it is;
- * whether stores are to be noted by cards (2), and the cards. */
+/* For weir_gc_write alone: whether a collection is marking (1), and the store while it is; else
+ * where stores are noted. */
 #define WEIR_CARD_SHIFT_ 9
 struct weir__gc_cards {
         uintptr_t base, bytes;
-        uint8_t  *card;                         /* one for each 512 bytes from base on */
+        uint8_t  *card;                 /* atomic: one for each 512 bytes from base on */
 };
 WEIR_API extern uint32_t              weir__gc_barrier;
 WEIR_API extern struct weir__gc_cards weir__gc_cards;
@@ -117,19 +117,15 @@ WEIR_API void weir__gc_write_told(void *slot, const void *value);
  * Parks: no.  From: any thread.  Fails: never.  Panics: never. */
 static inline void weir_gc_write(void *slot, const void *value)
 {
-        uint32_t barrier_ = __atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED);
+        uintptr_t at_ = (uintptr_t)slot - weir__gc_cards.base;
 
-        if (__builtin_expect(barrier_ != 0, 0)) {
-                uintptr_t at_ = (uintptr_t)slot - weir__gc_cards.base;
-
-                if (barrier_ == 1) {
-                        weir__gc_write_told(slot, value);
-                        return;
-                }
-                if (at_ < weir__gc_cards.bytes)
-                        __atomic_store_n(&weir__gc_cards.card[at_ >> WEIR_CARD_SHIFT_], (uint8_t)1,
-                                         __ATOMIC_RELAXED);
+        if (__builtin_expect(__atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED) == 1, 0)) {
+                weir__gc_write_told(slot, value);
+                return;
         }
+        if (at_ < weir__gc_cards.bytes)                 /* 0 where there are no cards */
+                __atomic_store_n(__atomic_load_n(&weir__gc_cards.card, __ATOMIC_RELAXED) +
+                                         (at_ >> WEIR_CARD_SHIFT_), (uint8_t)1, __ATOMIC_RELAXED);
         __atomic_store_n((const void **)slot, value, __ATOMIC_RELEASE);
 }
 
