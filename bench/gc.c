@@ -3,8 +3,8 @@
  * binary_trees_20  the classic of Hans Boehm as the benchmarks game has it: a long-lived tree of
  *                  depth 20, and for each depth from 4 on as many short-lived ones as make the same
  *                  number of nodes. 700 million nodes of two pointers come and go. One op is all.
- * requests_1g      requests of one goroutine that each leave a megabyte of garbage in objects of 64
- *                  bytes, beside a tree of 16 million of them that lives. Reported besides: the
+ * requests_2g      requests of one goroutine that each leave a megabyte of garbage in objects of 64
+ *                  bytes, beside a tree of 33 million of them that lives. Reported besides: the
  *                  longest request but one in a thousand, and the longest stop of the program.
  *                  Collections come each 10 % of growth, or a run would see none.
  *
@@ -76,7 +76,7 @@ BENCH(binary_trees_20)
 
 /* ---- requests ---- */
 
-enum { LIVE_DEPTH = 23, REQUEST = 1 << 20, SAMPLES = 1 << 16 };
+enum { LIVE_DEPTH = 24, REQUEST = 1 << 20, SAMPLES = 1 << 16 };
 
 typedef struct item {
         struct item *left, *right;
@@ -119,7 +119,7 @@ static uint64_t request(uint64_t seed)
         return sum;
 }
 
-BENCH(requests_1g)
+BENCH(requests_2g)
 {
         static int64_t  took[SAMPLES];
         weir_mem_stats  s;

@@ -59,7 +59,7 @@ func binaryTrees20(b *harness.B) {
 }
 
 const (
-	liveDepth   = 23
+	liveDepth   = 24
 	requestSize = 1 << 20
 	itemSize    = 64
 	samples     = 1 << 16
@@ -104,7 +104,7 @@ func request(seed uint64) uint64 {
 	return sum
 }
 
-func requests1g(b *harness.B) {
+func requests2g(b *harness.B) {
 	if live == nil {
 		live = itemTree(liveDepth)
 		runtime.GC()
@@ -301,7 +301,7 @@ func stores100m(b *harness.B) {
 func main() {
 	harness.Main(
 		harness.Bench{Name: "binary_trees_20", Fn: binaryTrees20},
-		harness.Bench{Name: "requests_1g", Fn: requests1g},
+		harness.Bench{Name: "requests_2g", Fn: requests2g},
 		harness.Bench{Name: "barrier_off", Fn: barrierOff},
 		harness.Bench{Name: "barrier_on", Fn: barrierOn},
 		harness.Bench{Name: "cycle_parked_1m", Fn: cycleParked1m},
