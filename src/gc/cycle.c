@@ -29,8 +29,11 @@
  *         and is young after it. What may point to such an object, stored as it was since the first
  *         stop, is looked at in the next one too: cards go to another table from then on, pages are
  *         carried. Of old objects that have died a full collection gets rid, which comes when half
- *         of the way from what the last one found to its goal is taken by old ones. A minor keeps
- *         the goal of the last full one.
+ *         of the way from what the last one found to its goal is taken by old ones, or when minor
+ *         ones together took eight times as long as it. A minor keeps its goal.
+ * Periodic
+ *         What was allocated and does not come to the goal is collected after two minutes, for it
+ *         may have finalizers, and for memory that could go back.
  * States  gc.busy: 0 -> 1 by exchange, whoever runs a cycle. gc.beside: the world runs and marking
  *         is on. A cycle is asked for by gc.asked, and by tickets where somebody waits for its end.
  * Stopped WEIR_DEBUG=gcstop=1, an order from a seed, malloc that guards its blocks, a sanitizer
@@ -63,6 +66,7 @@ enum {
         FEW = 128,                      /* pages or stacks that are left to the stop */
         NAP = 100 * WEIR_MICROSECOND,
         SLACK = 1 << 20,                /* bytes that may be allocated ahead of the marker */
+        MINOR_MOST = 8,                 /* times a full cycle's length, after which is another */
 };
 
 static struct {
@@ -78,6 +82,8 @@ static struct {
         uint32_t asked;                 /* atomic, futex: raised when one is wanted */
         uint32_t near;                  /* atomic: memory is at its limit */
         int64_t  rest_until;            /* atomic: no cycle on account of that before */
+        int64_t  ended;                 /* atomic: when the last one did; 0: there was none */
+        uint32_t overdue;               /* atomic: it is long ago */
         uint64_t tickets;               /* atomic: forced cycles asked for */
         uint64_t served;                /* atomic: of them, those that are done */
         uint64_t begun;                 /* atomic: bytes allocated when the cycle began */
@@ -89,6 +95,8 @@ static struct {
         bool     kept;                  /* busy: marks and cards are those of a whole cycle */
         uint64_t full;                  /* atomic; busy: bytes that the last full one marked */
         uint64_t old;                   /* busy: bytes of objects that are old */
+        int64_t  full_ns;               /* busy: how long the last full one took */
+        int64_t  minor_ns;              /* busy: the minor ones since, together */
         uint64_t expect;                /* atomic: bytes that a full cycle is thought to mark */
 } gc;
 
@@ -104,6 +112,7 @@ struct gc_hooks weir__gc_hooks;
 /* ---- when ---- */
 
 static void look_for_leaks(void);
+static void look_at_clock(int64_t now);
 
 static void pace(void)
 {
@@ -115,6 +124,7 @@ __attribute__((constructor)) static void begin_early(void)
 {
         weir__mem_hooks.pace = pace;
         weir__sched_hooks.root_ends = look_for_leaks;
+        weir__sched_hooks.tick = look_at_clock;
         store_relaxed(&weir__mem_trigger, (uint64_t)HEAP_MIN);
         store_relaxed(&weir__gc_wanted, weir__debug_early("gcstress", 0) > 0);
 }
@@ -406,6 +416,12 @@ static void note(const struct story *t)
 
 static void told(const struct story *t)
 {
+        if (load_relaxed(&gc.minor)) {
+                gc.minor_ns += t->end - t->begin;
+        } else {
+                gc.full_ns = t->end - t->begin;
+                gc.minor_ns = 0;
+        }
         note(t);
         if (t->why == forced)
                 fetch_add_relaxed(&weir__mem_gc.forced, 1);
@@ -416,6 +432,7 @@ static void told(const struct story *t)
         if (unlikely(weir__debug.gctrace))
                 trace(t);
         fetch_add_relaxed(&gc.cycles, 1);
+        store_relaxed(&gc.ended, t->end);
         sweep_all();
         store_relaxed(&gc.rest_until, 2 * weir__os_now() - t->begin);
         if (t->finals)
@@ -495,15 +512,18 @@ static void rounds(struct story *t)
         }
 }
 
-static const char by_goal[] = "goal";
+static const char by_goal[] = "goal", periodic[] = "periodic";
 
-/* Whether old objects have taken half of the way to the goal since the last full collection. */
+/* Whether old objects have taken half of the way to the goal since the last full collection, or
+ * minor ones have taken so much longer than that one that another does not count: what has died old
+ * may have finalizers, for more than memory. */
 static bool is_full_due(void)
 {
         int      percent = MAX(load_relaxed(&gc.percent), 0);
         uint64_t full = MAX(load_relaxed(&gc.full), (uint64_t)HEAP_MIN / 2);
 
-        return gc.old >= full + full * (unsigned)percent / 200;
+        return gc.old >= full + full * (unsigned)percent / 200 ||
+               gc.minor_ns >= MINOR_MOST * gc.full_ns;
 }
 
 /* What kind of cycle this is; of a full one the marks of the last one go. All is swept. */
@@ -602,6 +622,8 @@ static void run_beside(void *arg)
                 else if (exchange_seq(&gc.near, 0) &&
                          weir__os_now() >= load_relaxed(&gc.rest_until))
                         collect_beside("limit");
+                else if (exchange_seq(&gc.overdue, 0))
+                        collect_beside(periodic);
                 else if (load_relaxed(&weir__mem_since) >= early(load_relaxed(&gc.room)))
                         collect_beside(by_goal);
                 store_release(&gc.served, tickets);
@@ -613,6 +635,32 @@ static void ask(void)
 {
         fetch_add_seq(&gc.asked, 1);
         weir__os_futex_wake(&gc.asked, 1);
+}
+
+/* The first period begins with the first allocation that is seen. */
+static void look_at_clock(int64_t now)
+{
+        int64_t last = load_relaxed(&gc.ended);
+
+        if (!weir__debug.gcperiod || !load_relaxed(&weir__mem_since))
+                return;
+        if (!last) {
+                store_relaxed(&gc.ended, now);
+                store_relaxed(&weir__gc_wanted, 1);     /* who allocates next gets it ready */
+                return;
+        }
+        if (!load_acquire(&gc.ready) || load_relaxed(&gc.percent) == OFF)
+                return;
+        if (now - last < weir__debug.gcperiod * WEIR_MILLISECOND)
+                return;
+        store_relaxed(&gc.ended, now);
+        store_relaxed(&gc.overdue, 1u);
+        if (gc.stopped) {
+                store_relaxed(&weir__mem_trigger, (uint64_t)0);
+                store_relaxed(&weir__gc_wanted, 1);
+        } else {
+                ask();
+        }
 }
 
 /* ---- from goroutines ---- */
@@ -660,7 +708,9 @@ void weir__gc_poll(void)
         if (exchange_seq(&gc.busy, 1))
                 return;
         if (is_due() || is_stressed())
-                collect_stopped(exchange_seq(&gc.near, 0) ? "limit" : by_goal, false);
+                collect_stopped(exchange_seq(&gc.near, 0)      ? "limit"
+                                : exchange_seq(&gc.overdue, 0) ? periodic
+                                                               : by_goal, false);
         store_relaxed(&weir__gc_wanted, weir__debug.gcstress > 0);
         store_release(&gc.busy, 0);
 }

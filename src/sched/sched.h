@@ -214,6 +214,10 @@ struct sched_hooks {
 
         /* sync: a goroutine parks, with WEIR_DEBUG=lockcheck. On its stack; must not park. */
         void (*parks)(struct g *g);
+
+        /* gc: by the monitor, in each round of an order that is not from a seed; must not park. */
+        void (*tick)(int64_t now);
+
         /* gc: the root function has returned, and goes on being the root goroutine. Called on
          * that. */
         void (*root_ends)(void);

@@ -265,6 +265,8 @@ void weir__monitor_run(void)
                         wake_for_timers(now);
                         poll_late(now);
                         weir__procs_follow(now);
+                        if (weir__sched_hooks.tick)
+                                weir__sched_hooks.tick(now);
                         if (unlikely(weir__debug.growth > 0))
                                 weir__growth_watch(now);
                         trimming = weir__trim_round(now, weir__all_idle());
