@@ -122,6 +122,7 @@ static void pace(void)
 /* Before the first allocation of the first program part that uses the collector. */
 __attribute__((constructor)) static void begin_early(void)
 {
+        weir__gc_fork_init();
         weir__mem_hooks.pace = pace;
         weir__sched_hooks.root_ends = look_for_leaks;
         weir__sched_hooks.tick = look_at_clock;
@@ -287,8 +288,10 @@ static void prepare(uint32_t most)
 {
         start_helpers(most);
         memset(markers, 0, sizeof markers);
-        if (!weir__mark_begin(markers, nmarkers))
-                weir__throw("no memory to begin a collection with");
+        if (!weir__mark_begin(markers, nmarkers)) {
+                store_relaxed(&nmarkers, 1u);
+                (void)weir__mark_begin(markers, 1);
+        }
 }
 
 /* What a cycle was like, for the trace. */
@@ -435,8 +438,7 @@ static void told(const struct story *t)
         store_relaxed(&gc.ended, t->end);
         sweep_all();
         store_relaxed(&gc.rest_until, 2 * weir__os_now() - t->begin);
-        if (t->finals)
-                weir__final_run();
+        weir__final_run(t->finals);
         if (weir__gc_hooks.ended)
                 weir__gc_hooks.ended();
 }
@@ -675,6 +677,18 @@ static void get_ready(void)
                 read_environment();
                 store_release(&gc.ready, 1);
         }
+}
+
+/* Who read the environment may not be there. A runtime that starts only in the child does it anew,
+ * with a thread of its own; where there was one, nothing is to be started. */
+void weir__cycle_forked(void)
+{
+        bool was_started = weir__sched_procs() != 0;
+
+        store_relaxed(&gc.starting, was_started);
+        store_release(&gc.ready, was_started);
+        store_relaxed(&gc.beside, 0);
+        nthreads = 1;
 }
 
 /* Under gcstress each request comes here; every so many are due. */

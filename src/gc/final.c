@@ -10,8 +10,10 @@
  *         what they point to is marked before it is asked who died. A cleanup of an object that has
  *         a finalizer too waits until the object dies without one. Calls of one cycle are made in
  *         no order.
+ *         A queue that nobody has taken anything from between two cycles gets another goroutine:
+ *         the last one waits inside of a call, or was ended by it, or could not be started.
  * Not     One goroutine for ever: one finalizer that never ends would hold up all others until the
- *         end; here it holds up those of its cycle. */
+ *         end; here it holds up those of its cycle until the next but one. */
 #include "gc/special.h"
 
 /* The address that stands for obj; panics where it is no start of one. */
@@ -91,6 +93,8 @@ struct call {
         bool   cleanup;
 };
 
+static uint64_t taken;                  /* lock: specials: calls taken from the queue */
+
 static bool next_call(struct call *ret)
 {
         struct special *s;
@@ -105,6 +109,7 @@ static bool next_call(struct call *ret)
                         weir__special_queue.last = 0;
                 *ret = (struct call){ s->fn, s->obj ? (void *)s->obj : s->arg, !s->obj };
                 weir__special_free(i);
+                taken++;
         }
         lock_drop(&weir__special_lock);
         return i != 0;
@@ -124,7 +129,15 @@ static void call_all(void *arg)
         }
 }
 
-void weir__final_run(void)
+void weir__final_run(size_t queued)
 {
-        (void)weir__sched_spawn_outside(call_all, "finalizers");        /* else with the next ones */
+        static uint64_t seen;           /* whoever runs a cycle */
+        bool            stands;
+
+        lock_take(&weir__special_lock);
+        stands = weir__special_queue.first && taken == seen;
+        seen = taken;
+        lock_drop(&weir__special_lock);
+        if (queued || stands)
+                (void)weir__sched_spawn_outside(call_all, "finalizers");        /* else next time */
 }

@@ -36,8 +36,9 @@ uint64_t weir__special_count(void);
 
 /* ---- final.c ---- */
 
-/* With the world running: starts a goroutine for what was queued. */
-void weir__final_run(void);
+/* With the world running, after each cycle: starts a goroutine for what was queued, and for what
+ * is left because a call has ended its goroutine, or does not return. */
+void weir__final_run(size_t queued);
 
 /* ---- root.c ---- */
 
@@ -86,6 +87,15 @@ size_t weir__watch_end(struct marker *m);
 
 /* Notes a cycle, and prints the line of gcpacertrace. From: whoever ran it. */
 void weir__history_add(const weir_gc_cycle *c);
+
+/* ---- fork.c ---- */
+
+/* Sees to it that the calls for any thread work in the child of a fork. Once. */
+void weir__gc_fork_init(void);
+void weir__cycle_forked(void);          /* these: the child's part of each file */
+void weir__roots_forked(void);
+void weir__special_forked(void);
+void weir__history_forked(void);
 
 /* ---- cycle.c ---- */
 

@@ -48,6 +48,11 @@ void weir__history_add(const weir_gc_cycle *c)
                 trace(c);
 }
 
+void weir__history_forked(void)
+{
+        lock_init(&lock, history);
+}
+
 size_t weir_gc_history(weir_gc_cycle *ret, size_t n)
 {
         size_t have = 0;

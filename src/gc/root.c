@@ -169,6 +169,11 @@ void weir__roots_mark_beside(struct marker *m)
         weir__mark_settle(m);
 }
 
+void weir__roots_forked(void)
+{
+        lock_init(&lock, roots);
+}
+
 int weir_gc_root_add(const void *addr, size_t size)
 {
         uintptr_t low = (uintptr_t)addr;

@@ -211,6 +211,11 @@ uint64_t weir__special_count(void)
         return n;
 }
 
+void weir__special_forked(void)
+{
+        lock_init(&weir__special_lock, specials);
+}
+
 /* ---- the queue ---- */
 
 void weir__special_queue_add(uint32_t number)

@@ -34,7 +34,7 @@ static uint32_t    nknown = 1;          /* lock: types; 0 is no type */
 static struct lock lock = LOCK_INIT(types);
 static uint64_t    table[TABLE];        /* atomic: number << 48 | address */
 
-/* Memory for offsets; never given back. */
+/* Memory for offsets; never given back. NULL: there is none. */
 static uint32_t *room_for(size_t n)
 {
         static uint32_t *next, *end;    /* lock: types */
@@ -45,7 +45,7 @@ static uint32_t *room_for(size_t n)
 
                 next = weir__os_map(bytes);
                 if (!next)
-                        weir__panic("weir_gc_alloc: no memory to describe a type");
+                        return NULL;
                 end = next + bytes / sizeof *next;
         }
         at = next;
@@ -173,7 +173,7 @@ static uint16_t number_of(const weir_type *t);
 /* A tail without pointers: there is no element. */
 static const struct mem_type no_tail = { .name = "no pointers", .size = UINT32_MAX };
 
-/* 0: there are too many, or too large ones. lock: types is held. */
+/* 0: there are too many, or too large ones, or no memory. lock: types is held. */
 static uint16_t add(const weir_type *t)
 {
         const weir_part *tail = tail_of(t);
@@ -195,6 +195,8 @@ static uint16_t add(const weir_type *t)
                 return 0;
         m.n = (uint32_t)n;
         m.at = at = room_for(n);
+        if (!at)
+                return 0;
         write_offsets(t, 0, at);
         weir__mem_type((uint16_t)nknown, &m);
         known[nknown] = (struct known){ t, t->size, t->ptrs, t->parts };

@@ -174,6 +174,7 @@ static void after_fork_in_child(void)
                 }
         weir__mem_unlock_all();
         weir__shades_forked();
+        weir__exclude_forked();
         weir__scavenge_forked();
 }
 

@@ -100,6 +100,11 @@ int weir_gc_include(const void *addr, size_t size)
         return r;
 }
 
+void weir__exclude_forked(void)
+{
+        lock_init(&lock, excluded);
+}
+
 /* ---- the collector's ---- */
 
 void weir__exclude_look(void)

@@ -436,6 +436,7 @@ _Noreturn void weir__mem_abort(const char *fmt, ...)
 
 extern struct lock weir__shades_lock;
 void weir__shades_forked(void);         /* the child has no collector */
+void weir__exclude_forked(void);        /* the same */
 
 /* ---- harden.c ---- */
 

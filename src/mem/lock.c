@@ -13,6 +13,11 @@
 /* How many times over. */
 static __thread unsigned holds_all __attribute__((tls_model("initial-exec")));
 
+bool weir__mem_holds_all(void)
+{
+        return holds_all != 0;
+}
+
 void weir__mem_lock(struct lock *l)
 {
         if (likely(!holds_all))

@@ -521,7 +521,8 @@ static bool wait_for_others(struct marker *m)
 
 bool weir__mark_begin(struct marker *markers, uint32_t n)
 {
-        if (!team.way && !(team.way = weir__os_map(MARKERS_MAX * MARKERS_MAX * sizeof *team.way)))
+        if (n > 1 && !team.way &&
+            !(team.way = weir__os_map(MARKERS_MAX * MARKERS_MAX * sizeof *team.way)))
                 return false;
         lock_init(&team.lock, marking);
         check(n && !(n & (n - 1)) && n <= MARKERS_MAX);

@@ -207,7 +207,8 @@ void weir__mem_extent(uintptr_t *low, uintptr_t *high);
  * live points to one that will not; names both. */
 void weir__mark_check(void);
 
-/* Begins marking by n markers, a power of two. False: no memory. With the world stopped. */
+/* Begins marking by n markers, a power of two. False: no memory; never for one. With the world
+ * stopped. */
 bool weir__mark_begin(struct marker *markers, uint32_t n);
 
 /* Marks what is reachable from what is marked, until there is nothing more to do for anybody: all
@@ -300,6 +301,10 @@ extern bool weir__run_marks;            /* atomic; changed with the world stoppe
 /* Whether the thread that a signal interrupted at pc stands inside the allocator, whose caches
  * belong to threads: then it must not be taken off its thread. From: a handler on that thread. */
 bool weir__mem_interrupted(const void *pc);
+
+/* Whether the calling thread holds all locks of the allocator, because it forks: then it must not
+ * be made to wait for anybody. From: also a handler on that thread. */
+bool weir__mem_holds_all(void);
 
 /* How many threads the allocator and the collector run; and that there are n more. */
 unsigned weir__mem_threads(void);

@@ -149,8 +149,9 @@ int64_t weir__os_thread_cpu(int tid);
 /* Sends a signal to one thread of this process. */
 int weir__os_thread_signal(int tid, int sig);
 
-/* Has child called in the child of each fork to come, before fork returns there. 0 or -errno. */
-int weir__os_at_fork(void (*child)(void));
+/* Has parent and child, if not NULL, called after each fork to come, before it returns there. 0 or
+ * -errno. */
+int weir__os_at_fork(void (*parent)(void), void (*child)(void));
 
 /* Gives the rest of this core's time slice to another thread. */
 void weir__os_yield(void);
@@ -198,8 +199,11 @@ void weir__os_signal_frame(const void *ucontext, struct os_frame *ret);
 
 /* ---- threads and memory of the program, for a collector ---- */
 
-/* Calls fn with the number of each thread of the process. Needs no malloc. */
-void weir__os_threads(void (*fn)(int tid, void *arg), void *arg);
+/* Calls fn with the number of each thread of the process. Needs no malloc. The first call keeps
+ * what the others need, so that they work without a descriptor to be had; weir__os_threads_open is
+ * that alone. 0 or -errno. From: one thread at a time. */
+int weir__os_threads(void (*fn)(int tid, void *arg), void *arg);
+int weir__os_threads_open(void);
 
 /* Whether that is a thread of weir__os_thread_start_quiet, once it runs. */
 bool weir__os_thread_is_quiet(int tid);
@@ -207,6 +211,7 @@ bool weir__os_thread_is_quiet(int tid);
 /* Calls fn for the control block of each of them. From: any thread; they must not end meanwhile. */
 void weir__os_quiet_each(void (*fn)(uintptr_t tcb, void *arg), void *arg);
 
+/* Of a thread of which nothing can be told now, all is 0. */
 struct os_thread_state {
         bool      gone;
         bool      blocks_signal;

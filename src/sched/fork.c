@@ -47,7 +47,7 @@ static void in_child(void)
 
 void weir__fork_init(void)
 {
-        int r = weir__os_at_fork(in_child);
+        int r = weir__os_at_fork(weir__world_forked, in_child);
 
         if (r < 0)
                 weir__throw("no memory to watch over fork: %s", weir_error_name(r));

@@ -180,6 +180,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__dump_init();
         weir__fault_init();
         weir__fork_init();
+        weir__world_init();
         weir__trim_init();
         inittrace("processors made");
         lock_take(&sched.lock);

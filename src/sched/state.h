@@ -196,6 +196,8 @@ void weir__guest_each(bool (*fn)(void *g, void *arg), void *arg);       /* any t
 void weir__world_stand(void);                   /* until the world runs */
 bool weir__world_asked(struct m *m, const void *ucontext);      /* the signal handler */
 void weir__world_note(struct m *m, const void *ucontext, const struct regs *r); /* the same */
+void weir__world_forked(void);          /* the parent, after fork */
+void weir__world_init(void);
 
 /* ---- scan.c ---- */
 void weir__scan_touch(struct g *g) slowpath;    /* it is about to run, or something was put on its

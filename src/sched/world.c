@@ -17,7 +17,10 @@
  *         in the scheduler without a processor: it holds nothing of the program's
  *         A thread inside the runtime, or in libc called from there, does not stop: it would keep
  *         locks that the collector needs, or a cache that is half changed. It is asked again some
- *         microseconds later; no call of the runtime lasts without coming by a poll.
+ *         microseconds later; no call of the runtime lasts without coming by a poll. Nor does one
+ *         in fork, between the handlers that take the allocator's locks and those that drop them;
+ *         a thread of the program's asks itself when they have (weir__world_forked). Nor one in a
+ *         signal handler of the program's that interrupted any of this.
  * States  sched.world counts: even the world runs, odd it is stopped or on its way. Who makes it
  *         odd owns the stop. m->halted: 0 -> 1 (itself, when its stack and registers may be read)
  *         -> 0 (itself, when world has moved on); then it looks at world again before it goes on,
@@ -149,25 +152,33 @@ static void halt_signal(struct halt *h, const struct os_frame *f, const struct r
 }
 
 /* Whether the interrupted code may wait: it is not in the runtime, nor in a library called from
- * there. */
+ * there, nor in a handler of the program's that interrupted either. */
 static bool outside(const struct regs *r)
 {
         struct walk w;
+        bool        user = false;
         int         n = 0;
 
+        if (weir__mem_holds_all())
+                return false;                   /* it forks */
         weir__arch_walk_start(&w, r, false);
         do {
+                if (n && !w.after_call)
+                        user = false;           /* so far it was a handler */
                 switch (weir__os_text_of(weir__arch_walk_pc(&w))) {
                 case OS_TEXT_RUNTIME:
-                        return false;
+                        if (!user)
+                                return false;
+                        break;
                 case OS_TEXT_PROGRAM:
                 case OS_TEXT_OTHER:
-                        return true;
+                        user = true;
+                        break;
                 case OS_TEXT_SYSTEM:
                         break;
                 }
         } while (++n < WALK_MAX && weir__arch_walk_next(&w));
-        return !weir__mem_interrupted((const void *)(uintptr_t)r->r[ARCH_PC]);
+        return user || !weir__mem_interrupted((const void *)(uintptr_t)r->r[ARCH_PC]);
 }
 
 static void stand_foreign(const struct os_frame *f, const struct regs *r)
@@ -212,6 +223,15 @@ bool weir__world_asked(struct m *m, const void *ucontext)
         }
         weir__os_errno_set(keep);
         return true;
+}
+
+/* Back from fork, in the parent. A thread that the stopper found in the system call, with all
+ * signals blocked, was taken as it stood there. The signal that it was asked by came while it had
+ * the allocator's locks, and it went on. */
+void weir__world_forked(void)
+{
+        if (unlikely(stopped()) && sched.can_ask)
+                (void)weir__os_thread_signal(weir__os_thread_id(), sched.signal);
 }
 
 /* For a thread that is about to sleep in the handler of hold.c. */
@@ -282,19 +302,30 @@ static struct foreign *foreign_of(int tid)
         return NULL;
 }
 
-/* An entry for a thread not seen before. The table has room for all that there can be, for handlers
- * look at it; memory comes as it is touched. */
+/* It has room for all that there can be, for handlers look at it; memory comes as it is touched. */
+static bool make_table(void)
+{
+        struct foreign *table = weir__os_map(FOREIGN_MAX * sizeof *table);
+
+        store_release(&foreign, table);         /* pairs with the acquire in a handler */
+        return table != NULL;
+}
+
+/* At the start, while there is address space and there are descriptors; the first stop tries again
+ * what was not to be had. */
+void weir__world_init(void)
+{
+        (void)make_table();
+        (void)weir__os_threads_open();
+}
+
+/* An entry for a thread not seen before. */
 static struct foreign *add_foreign(int tid)
 {
         struct foreign *x;
 
-        if (!foreign) {
-                struct foreign *table = weir__os_map(FOREIGN_MAX * sizeof *table);
-
-                if (!table)
-                        weir__throw("no address space for a table of threads");
-                store_release(&foreign, table);         /* pairs with the acquire in a handler */
-        }
+        if (!foreign && !make_table())
+                weir__throw("no address space for a table of threads");
         if (nforeign == FOREIGN_MAX)
                 weir__throw("more than %d threads", FOREIGN_MAX);
         x = &foreign[nforeign];
@@ -377,6 +408,7 @@ noinline void weir__world_stop(void)
         struct others o;
         int64_t      begin = weir__os_now();
         uint32_t     world, looks = 0, seen, clean = 0;
+        int          listed;
 
         for (;;) {
                 world = load_seq(&sched.world);
@@ -410,7 +442,11 @@ noinline void weir__world_stop(void)
                 seen = load_acquire(&sched.halts);
                 o = (struct others){ .ask = looks % ASK_EVERY == 0, .all = true };
                 weir__world_stats.threads = 0;
-                weir__os_threads(look_at_thread, &o);
+                listed = weir__os_threads(look_at_thread, &o);
+                /* The program has closed what was opened at the start, and used all descriptors
+                 * up: to go on without the list would be to lose what threads hold. */
+                if (listed == -EMFILE || listed == -ENFILE)
+                        weir__throw("no descriptor to list the threads of the process by");
                 /* Twice: one that stood when it was looked at may have started another just before,
                  * behind the back of the list. */
                 if (o.all && ++clean == 2)

@@ -1,4 +1,5 @@
 /* Memory of the Linux kernel: reserve, guard, forget, and a look at what may not be there. */
+#include "base/debug.h"
 #include "os/os.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +24,30 @@
 
 enum { MAPPINGS_DEFAULT = 65530 };      /* of the kernel, where /proc does not tell */
 
+/* WEIR_DEBUG=failmap. */
+static bool is_to_fail(void)
+{
+        static int64_t at = INT64_MIN, n;       /* atomic */
+        int64_t        fails = load_relaxed(&at), mine;
+
+        if (unlikely(fails == INT64_MIN)) {
+                fails = weir__debug_early("failmap", 0);
+                store_relaxed(&at, fails);
+        }
+        if (likely(!fails))
+                return false;
+        mine = fetch_add_relaxed(&n, 1) + 1;
+        return mine == fails || (fails < 0 && mine >= -fails);
+}
+
 void *weir__os_map(size_t size)
 {
         int   keep = weir__os_errno_get();
-        void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *p = MAP_FAILED;
 
+        if (likely(!is_to_fail()))
+                p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED)
                 p = NULL;
         else

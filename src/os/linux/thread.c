@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -186,9 +187,9 @@ int weir__os_at_thread_exit(void (*fn)(void))
         return -pthread_setspecific(exit_key, &exit_key);
 }
 
-int weir__os_at_fork(void (*child)(void))
+int weir__os_at_fork(void (*parent)(void), void (*child)(void))
 {
-        return -pthread_atfork(NULL, NULL, child);
+        return -pthread_atfork(NULL, parent, child);
 }
 
 int weir__os_thread_id(void)
@@ -243,15 +244,60 @@ int64_t weir__os_thread_cpu(int tid)
         return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-void weir__os_threads(void (*fn)(int tid, void *arg), void *arg)
+/* ---- the list of threads ---- */
+
+/* The directory of the process's threads, kept open, and a second descriptor of it that stands for
+ * those of the files in it. A list that cannot be made because the program has used up its
+ * descriptors would leave threads out. The program may close both, and open something of its own
+ * under their numbers: they are used as long as they are what was opened. */
+static struct {
+        int   dir, spare;
+        dev_t dev;
+        ino_t ino;
+} tasks = { -1, -1, 0, 0 };             /* whoever stops the world */
+
+static bool no_descriptor(int error)
+{
+        return error == EMFILE || error == ENFILE;
+}
+
+static bool is_ours(int fd)
+{
+        struct stat s;
+
+        return fd >= 0 && fstat(fd, &s) == 0 && s.st_dev == tasks.dev && s.st_ino == tasks.ino;
+}
+
+int weir__os_threads_open(void)
+{
+        int         keep = weir__os_errno_get(), r = 0;
+        struct stat s;
+
+        if (!is_ours(tasks.dir)) {
+                tasks.dir = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (tasks.dir < 0 || fstat(tasks.dir, &s) < 0) {
+                        r = -weir__os_errno_get();
+                } else {
+                        tasks.dev = s.st_dev;
+                        tasks.ino = s.st_ino;
+                }
+        }
+        if (!r && !is_ours(tasks.spare))
+                tasks.spare = fcntl(tasks.dir, F_DUPFD_CLOEXEC, 0);
+        weir__os_errno_set(keep);
+        return r;
+}
+
+int weir__os_threads(void (*fn)(int tid, void *arg), void *arg)
 {
         char buf[4096] __attribute__((aligned(16)));
-        int  fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int  r = weir__os_threads_open();
         long n;
 
-        if (fd < 0)
-                return;
-        while ((n = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0)
+        if (r < 0)
+                return r;
+        (void)lseek(tasks.dir, 0, SEEK_SET);
+        while ((n = syscall(SYS_getdents64, tasks.dir, buf, sizeof buf)) > 0)
                 for (long at = 0; at < n;) {
                         const struct {
                                 uint64_t ino;
@@ -268,25 +314,32 @@ void weir__os_threads(void (*fn)(int tid, void *arg), void *arg)
                         if (tid)
                                 fn(tid, arg);
                 }
-        close(fd);
+        return 0;
 }
 
-/* What /proc tells of a thread, as a string; the number of bytes, 0: nothing. */
-static size_t task_file(int tid, const char *name, char *buf, size_t size)
+/* What /proc tells of a thread, as a string: the number of bytes, or -errno. */
+static ssize_t task_file(int tid, const char *name, char *buf, size_t size)
 {
         char    path[64];
+        int     keep = weir__os_errno_get(), fd;
         ssize_t n = -1;
-        int     fd;
 
         weir__fmt(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
         fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0) {
-                n = read(fd, buf, size - 1);
-                close(fd);
+        if (fd < 0 && no_descriptor(weir__os_errno_get()) && is_ours(tasks.spare)) {
+                (void)close(tasks.spare);
+                tasks.spare = -1;
+                fd = open(path, O_RDONLY | O_CLOEXEC);
         }
-        n = MAX(n, (ssize_t)0);
-        buf[n] = 0;
-        return (size_t)n;
+        if (fd >= 0)
+                n = read(fd, buf, size - 1);
+        buf[MAX(n, (ssize_t)0)] = 0;
+        n = n < 0 ? -weir__os_errno_get() : n;
+        if (fd >= 0)
+                (void)close(fd);
+        (void)weir__os_threads_open();          /* another spare one */
+        weir__os_errno_set(keep);
+        return n;
 }
 
 static uint64_t hex(const char *s)
@@ -305,17 +358,19 @@ static uint64_t hex(const char *s)
 
 void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret)
 {
-        char  buf[4096];
-        char *at;
+        char    buf[4096];
+        char   *at;
+        ssize_t n;
 
         *ret = (struct os_thread_state){ 0 };
-        if (!task_file(tid, "status", buf, sizeof buf)) {
-                ret->gone = true;
+        n = task_file(tid, "status", buf, sizeof buf);
+        if (n <= 0) {
+                ret->gone = !no_descriptor((int)-n);
                 return;
         }
         at = strstr(buf, "SigBlk:\t");
         ret->blocks_signal = at && hex(at + 8) >> (sig - 1) & 1;
-        if (!task_file(tid, "syscall", buf, sizeof buf) || !strncmp(buf, "running", 7))
+        if (task_file(tid, "syscall", buf, sizeof buf) <= 0 || !strncmp(buf, "running", 7))
                 return;
         /* The number, six arguments or none, the stack pointer, the instruction. */
         for (at = buf; at && (at = strstr(at, " 0x")); at += 3) {

@@ -1,54 +1,8 @@
 /* What is tied to objects: pins, finalizers, cleanups, weak pointers. */
-#include "check.h"
+#include "unit/gc/heap.h"
 #include "gc/gc.h"
 #include "sched/state.h"
-#include <stdlib.h>
 #include <string.h>
-
-/* Tables of these sanitizers hold copies of what the program holds, so not all that is dead
- * goes. */
-enum { COPIES = WEIR_ASAN || WEIR_TSAN };
-
-__attribute__((constructor)) static void collect_anyway(void)
-{
-        setenv("WEIR_DEBUG", "gcforeign=1", 1);
-        setenv("WEIR_GC", "off", 1);            /* only when a test says so */
-}
-
-typedef struct node {
-        struct node *left, *right;
-        uint64_t     key;
-} node;
-WEIR_TYPE(node, left, right);
-
-typedef uintptr_t hidden;
-
-static noinline void *show(hidden h)
-{
-        return (void *)~h;
-}
-
-static void need_death(void)
-{
-        if (COPIES)
-                test_skip("the sanitizer may keep what is dead");
-}
-
-static noinline bool alive(hidden h)
-{
-        struct mem_object o;
-
-        return weir__mem_find(show(h), &o) && o.kind != MEM_MANUAL && o.base == show(h);
-}
-
-static noinline void collect(void)
-{
-        char volatile waste[4096];
-
-        for (size_t i = 0; i < sizeof waste; i++)
-                waste[i] = 0;
-        weir_gc_run();
-}
 
 enum { MANY = 100 };
 
@@ -60,7 +14,7 @@ weir_task(maker, my, { uint64_t key; int n; weir_wg *wg; })
                 node *n = weir_new(node);
 
                 n->key = my->key + (uint64_t)i;
-                made[i] = ~(hidden)n;
+                made[i] = hide(n);
         }
         weir_wg_done(my->wg);
 }
@@ -357,68 +311,6 @@ WEIR_TEST(a_cleanup_waits_for_the_finalizer_of_its_object)
         rescued = NULL;
         collect();
         wait_calls(2);
-        ck_assert(!alive(made[0]));
-}
-
-/* ---- what a finalizer may do ---- */
-
-static void collect_inside(void *obj)
-{
-        weir_gc_run();
-        fetch_add_seq(&calls, (uint32_t)((node *)obj)->key);
-}
-
-WEIR_TEST_WITH(a_finalizer_may_collect, .procs = 2)
-{
-        need_death();
-        make(1, 1);
-        weir_gc_finalize(show(made[0]), collect_inside);
-        collect();
-        wait_calls(1);
-}
-
-static weir_chan *gate;
-
-static void park_inside(void *obj)
-{
-        int v;
-
-        (void)obj;
-        weir_recv(gate, &v);
-        fetch_add_seq(&calls, 100);
-}
-
-WEIR_TEST(a_finalizer_that_parks_holds_up_no_other_cycle)
-{
-        need_death();
-        gate = weir_chan_make(int, 0);
-        make(1, 1);
-        weir_gc_finalize(show(made[0]), park_inside);
-        collect();
-        make(1, 1);
-        weir_gc_finalize(show(made[0]), count_call);
-        collect();
-        wait_calls(1);
-        weir_chan_close(gate);
-        wait_calls(101);
-}
-
-static void finalize_again(void *obj)
-{
-        if (fetch_add_seq(&calls, 1) < 4)
-                weir_gc_finalize(obj, finalize_again);
-}
-
-WEIR_TEST(a_finalizer_may_ask_again)
-{
-        need_death();
-        make(1, 1);
-        weir_gc_finalize(show(made[0]), finalize_again);
-        for (uint32_t i = 1; i <= 5; i++) {
-                collect();
-                wait_calls(i);
-        }
-        collect();
         ck_assert(!alive(made[0]));
 }
 
