@@ -7,7 +7,9 @@
  *         with their numbers: first all are looked at and counted, then the groups are printed.
  * Shape   of a grouped dump: entries, one per goroutine in the order of their stacks; groups, each
  *         with the frames of its first member and a list of entries; a hash table of groups. All in
- *         one fresh mapping, for a dump may be of a program whose malloc is broken or locked.
+ *         one fresh mapping, for a dump may be of a program whose malloc is broken or locked. It has
+ *         room for as many as there were a moment before; should there be more, those beyond are
+ *         grouped among themselves, in another one.
  * Order   A goroutine may run on while it is looked at. Its stack is read by the kernel on our
  *         behalf, so the worst is a frame that makes no sense; when its switch count changed during
  *         the walk, the dump says so. m->look goes 0 -> 1 (asker, release) -> 2 (handler, release)
@@ -438,7 +440,7 @@ struct entry {
         uint32_t  group;                /* NONE: printed by itself */
 };
 
-enum { RECENT = 16, SPAN_MAX = 1024 };
+enum { RECENT = 16, SPAN_MAX = 1024, ROOM_TINY = 8 };
 
 #define NONE UINT32_MAX
 
@@ -480,15 +482,19 @@ static bool count_one(void *head, void *arg)
         return true;
 }
 
-static bool census_make(struct census *c)
+/* Room for the stacks from here on, and for some that are made meanwhile. */
+static bool census_make(struct census *c, struct stack_cursor from)
 {
-        uint32_t room = 0, slots = 64;
-        char    *at;
+        uint32_t     room = 0, slots = 64;
+        struct stack s;
+        char        *at;
 
-        weir__stack_each(count_one, &room);
-        room += room / 8 + 64;          /* stacks made meanwhile; more are left out */
+        while (weir__stack_next(&from, &s))
+                room++;
+        room = weir__debug.tiny ? ROOM_TINY : room + room / 8 + 64;
         while (slots < 2 * room)
                 slots *= 2;
+        *c = (struct census){ .room = room, .mask = slots - 1 };
         c->size = ALIGN_UP(room * (sizeof *c->entry + sizeof *c->group) + slots * sizeof *c->table,
                            (size_t)OS_PAGE);
         at = weir__os_map(c->size);
@@ -497,8 +503,6 @@ static bool census_make(struct census *c)
         c->group = (struct group *)(void *)at;
         c->entry = (struct entry *)(void *)(c->group + room);
         c->table = (uint32_t *)(void *)(c->entry + room);
-        c->room = room;
-        c->mask = slots - 1;
         return true;
 }
 
@@ -621,35 +625,30 @@ static void add_to(struct census *c, struct group *of, const struct group *one, 
                 of->starter = SEVERAL;
 }
 
-static bool take_one(void *head, void *arg)
+static void take_one(struct census *c, struct g *g)
 {
-        struct census *c = arg;
-        struct g      *g = head;
-        uint64_t       id = load_relaxed(&g->id);
-        struct entry  *e = &c->entry[c->entries];
-        struct group  *one = &c->group[c->groups];
-        uint32_t       at;
+        uint64_t      id = load_relaxed(&g->id);
+        struct entry *e = &c->entry[c->entries];
+        struct group *one = &c->group[c->groups];
+        uint32_t      at;
 
         if (!id || load_acquire(&g->state) == G_DEAD)
-                return true;
-        if (c->entries == c->room)
-                return false;
+                return;
         *e = (struct entry){ .g = g, .id = id, .next = NONE, .group = NONE };
         c->entries++;
         if (!describe(c, one, g))
-                return true;
+                return;
         for (at = (uint32_t)one->hash & c->mask; c->table[at]; at = (at + 1) & c->mask)
                 if (c->group[c->table[at] - 1].hash == one->hash) {
                         e->group = c->table[at] - 1;
                         add_to(c, &c->group[e->group], one, c->entries - 1);
                         touch_recent(c, e->group);
-                        return true;
+                        return;
                 }
         c->table[at] = c->groups + 1;
         e->group = c->groups++;
         one->first = one->last = c->entries - 1;
         touch_recent(c, e->group);
-        return true;
 }
 
 static void print_group_head(struct out *o, const struct census *c, const struct group *gr)
@@ -720,24 +719,37 @@ static void print_group(struct out *o, struct look *l, const struct census *c, c
         weir__out_print(o, "\n");
 }
 
-/* False: there was no memory to count in. */
-static bool dump_grouped(struct dump *d)
+static void print_census(struct dump *d, struct census *c)
 {
-        struct census c = { 0 };
-
-        if (!census_make(&c))
-                return false;
-        weir__stack_each(take_one, &c);
-        for (uint32_t i = 0; i < c.entries; i++) {
-                const struct entry *e = &c.entry[i];
+        for (uint32_t i = 0; i < c->entries; i++) {
+                const struct entry *e = &c->entry[i];
 
                 if (e->group == NONE)
                         dump_one(e->g, d);
-                else if (c.group[e->group].first == i)
-                        print_group(d->o, &d->look, &c, &c.group[e->group]);
+                else if (c->group[e->group].first == i)
+                        print_group(d->o, &d->look, c, &c->group[e->group]);
         }
-        weir__os_unmap(c.group, c.size);
-        return true;
+        weir__os_unmap(c->group, c->size);
+}
+
+/* All goroutines on stacks. More stacks may be made during the walk than there is room for: those
+ * found beyond it are grouped anew, among themselves. Without memory to count in: each by itself. */
+static void dump_stacks(struct dump *d)
+{
+        struct stack_cursor at = { 0 };
+        struct census       c;
+        struct stack        s;
+        bool                more = weir__stack_next(&at, &s);
+
+        while (more && !weir__debug.dumpeach && census_make(&c, at)) {
+                do {
+                        take_one(&c, (struct g *)(void *)s.high);
+                        more = weir__stack_next(&at, &s);
+                } while (more && c.entries < c.room);
+                print_census(d, &c);
+        }
+        for (; more; more = weir__stack_next(&at, &s))
+                dump_one(s.high, d);
 }
 
 /* ---- a stack, for reports of mistakes ---- */
@@ -1058,8 +1070,7 @@ static void dump_locked(struct out *o, bool mine)
 {
         struct dump d = { .o = o, .look = look_begin(mine) };
 
-        if (weir__debug.dumpeach || !dump_grouped(&d))
-                weir__stack_each(dump_one, &d);
+        dump_stacks(&d);
         weir__guest_each(dump_one, &d);
         weir__hold_print(o);
         if (weir__debug.stackuse)
