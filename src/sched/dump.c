@@ -754,7 +754,8 @@ static void dump_stacks(struct dump *d)
 
 /* ---- a stack, for reports of mistakes ---- */
 
-static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_public)
+static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_public,
+                       const void *site)
 {
         struct walk w;
 
@@ -765,6 +766,9 @@ static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_
                 char        name[128];
                 size_t      offset;
 
+                if (site && (uintptr_t)site != w.regs.r[ARCH_PC])
+                        continue;
+                site = NULL;
                 if (ret->n || !from_public ||
                     (weir__os_symbol_find(pc, name, sizeof name, &offset) && public_call(name) &&
                      strcmp(name, "weir_root_") != 0))
@@ -778,9 +782,19 @@ noinline void weir__sched_stack(struct stack_shown *ret)
         struct regs r;
 
         weir__arch_capture(&r);
-        take_stack(ret, &r, true);
+        take_stack(ret, &r, true, NULL);
         if (!ret->n)
-                take_stack(ret, &r, false);
+                take_stack(ret, &r, false, NULL);
+}
+
+noinline void weir__sched_stack_from(struct stack_shown *ret, const void *site)
+{
+        struct regs r;
+
+        weir__arch_capture(&r);
+        take_stack(ret, &r, false, site);
+        if (!ret->n)
+                take_stack(ret, &r, false, NULL);
 }
 
 void weir__sched_stack_print(struct out *o, const struct stack_shown *s)
@@ -818,13 +832,14 @@ static bool take_wait(void *head, void *arg)
 {
         struct waits *w = arg;
         struct g     *g = head;
+        uint32_t      why = load_relaxed(&g->why), last = WHY_COUNT - 1;
 
         if (!load_relaxed(&g->id) || load_acquire(&g->state) != G_PARKED ||
             !load_relaxed(&g->wait_on))
                 return true;
         if (w->count == w->room)
                 return false;
-        w->wait[w->count++] = (struct wait){ load_relaxed(&g->wait_on), load_relaxed(&g->why),
+        w->wait[w->count++] = (struct wait){ load_relaxed(&g->wait_on), MIN(why, last),
                                              load_relaxed(&g->id), 0 };
         return true;
 }
@@ -932,9 +947,9 @@ static void print_holder(struct out *o, struct waits *w, uint32_t from, uint32_t
         struct object_told is = { 0 };
         struct owners      by = { 0 };
 
-        if (!weir__sched_hooks.object_tell ||
-            !weir__sched_hooks.object_tell(w->wait[from].on, w->wait[from].why, &is))
+        if (!weir__sched_hooks.object_tell[w->wait[from].why])
                 return;
+        weir__sched_hooks.object_tell[w->wait[from].why](w->wait[from].on, &is);
         if (w->wait[from].why == WHY_WG)
                 weir__out_print(o, "; %d not done", is.count);
         if (is.reads)

@@ -243,6 +243,10 @@ struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, siz
 bool weir__trim_round(int64_t now, bool idle);
 void weir__trim_init(void);
 
+/* ---- watch.c: WEIR_DEBUG=lockcheck ---- */
+void weir__watch_init(void);
+void weir__watch_parks(struct g *g);                    /* when it is on, on the stack of g */
+
 /* ---- panic.c ---- */
 /* Turns the fault noted in the running goroutine into a panic. Called by weir__arch_signal_call. */
 void weir__panic_fault(void *g);
