@@ -145,7 +145,7 @@ bool weir__sched_spawn_outside(void (*fn)(void *), const char *name);
 void weir__sched_block_enter(void);
 void weir__sched_block_exit(void);
 
-/* ---- dump.c ---- */
+/* ---- name.c ---- */
 
 /* Prints where a call is, by its return address: function, distance, file and line as far as they
  * are known. From: any thread. */
@@ -169,7 +169,7 @@ struct object_told {
         bool   (*reads)(const void *on, const struct g *g);     /* an rwmutex: whether g reads it */
 };
 
-/* ---- dump.c: a stack, for reports ---- */
+/* ---- watch.c: a stack, for reports ---- */
 
 enum { STACK_SHOWN = 12 };
 

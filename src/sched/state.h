@@ -216,7 +216,7 @@ void weir__monitor_raise(void);                 /* any thread, signal handlers *
 /* ---- growth.c ---- */
 void weir__growth_watch(int64_t now);           /* the monitor, each round, WEIR_DEBUG=growth */
 
-/* ---- dump.c ---- */
+/* ---- dump.c, name.c, waits.c ---- */
 const char *weir__dump_why(uint32_t why);
 void weir__dump_all(struct out *o);
 void weir__dump_waits(struct out *o);           /* objects, and who waits for each */

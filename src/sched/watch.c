@@ -25,13 +25,13 @@
  * Not     A lock that was freed leaves its order behind: another one at its address may be told of
  *         in its place. Locks by try have no order of their own: who does not wait is in no
  *         circle. */
-#include "sched/state.h"
+#include "sched/dump.h"
 #include "sched/foreign.h"
 #include <dlfcn.h>
 #include <unistd.h>
 #include <weir/sync.h>
 
-#pragma weak dlsym              /* a program linked with -static has none, nor a preloaded library */
+#pragma weak dlsym              /* -static: there is none, nor is a library preloaded */
 
 enum { HELD_MAX = 4096, ORDER_MAX = 4096, TOLD_MAX = 1024, SEEN_MAX = 1 << 16, CIRCLE_MAX = 16 };
 
@@ -55,15 +55,15 @@ struct lock_order {
 uint32_t weir__lock_watch;              /* const after start */
 
 static uint32_t     lock;
-static struct holding  held[HELD_MAX];     /* lock */
-static uint32_t     nheld;              /* lock: entries from here on were never used */
-static struct lock_order order[ORDER_MAX];   /* lock */
-static uint32_t     norder;             /* lock */
-static uint64_t     told[TOLD_MAX];     /* lock */
-static uint32_t     ntold;              /* lock */
-static const void  *seen[SEEN_MAX];     /* lock: open addressing */
-static uint32_t     nseen;              /* lock */
-static bool         too_much;           /* lock: said so */
+static struct holding    held[HELD_MAX];        /* lock */
+static uint32_t          nheld;                 /* lock: entries from here on were never used */
+static struct lock_order order[ORDER_MAX];      /* lock */
+static uint32_t          norder;                /* lock */
+static uint64_t          told[TOLD_MAX];        /* lock */
+static uint32_t          ntold;                 /* lock */
+static const void       *seen[SEEN_MAX];        /* lock: open addressing */
+static uint32_t          nseen;                 /* lock */
+static bool              too_much;              /* lock: said so */
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {
@@ -108,6 +108,68 @@ static uint64_t own_id(void)
         const struct g *g = weir__sched_g();
 
         return g ? load_relaxed(&g->id) : 0;
+}
+
+/* ---- where somebody stands ---- */
+
+static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_public,
+                       const void *site)
+{
+        struct walk w;
+
+        ret->n = 0;
+        weir__arch_walk_start(&w, r, false);
+        do {
+                const void *pc = weir__arch_walk_pc(&w);
+                char        name[128];
+                size_t      offset;
+
+                if (site && (uintptr_t)site != w.regs.r[ARCH_PC])
+                        continue;
+                site = NULL;
+                if (ret->n || !from_public ||
+                    (weir__os_symbol_find(pc, name, sizeof name, &offset) &&
+                     dump_public_call(name) && strcmp(name, "weir_root_") != 0))
+                        ret->pc[ret->n++] = pc;
+        } while (ret->n < STACK_SHOWN && weir__arch_walk_next(&w));
+}
+
+/* From the public call on, if there are names. */
+noinline void weir__sched_stack(struct stack_shown *ret)
+{
+        struct regs r;
+
+        weir__arch_capture(&r);
+        take_stack(ret, &r, true, NULL);
+        if (!ret->n)
+                take_stack(ret, &r, false, NULL);
+}
+
+noinline void weir__sched_stack_from(struct stack_shown *ret, const void *site)
+{
+        struct regs r;
+
+        weir__arch_capture(&r);
+        take_stack(ret, &r, false, site);
+        if (!ret->n)
+                take_stack(ret, &r, false, NULL);
+}
+
+void weir__sched_stack_print(struct out *o, const struct stack_shown *s)
+{
+        for (uint32_t i = 0; i < s->n; i++) {
+                char   name[128];
+                size_t offset;
+
+                if (!weir__os_symbol_find(s->pc[i], name, sizeof name, &offset)) {
+                        weir__out_print(o, "                %p\n", s->pc[i]);
+                        continue;
+                }
+                if (dump_internal(name))
+                        continue;
+                weir__dump_clean_name(name);
+                weir__out_print(o, "                %s+0x%zx\n", name, offset);
+        }
 }
 
 /* ---- which locks there are ---- */
@@ -165,7 +227,8 @@ static struct lock_order *find_order(const void *first, const void *then)
 }
 
 /* A way from one lock to another; how many steps, 0: there is none. */
-static unsigned find_way(const void *from, const void *to, const struct lock_order **way, unsigned depth)
+static unsigned find_way(const void *from, const void *to, const struct lock_order **way,
+                         unsigned depth)
 {
         if (depth == CIRCLE_MAX)
                 return 0;
