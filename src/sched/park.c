@@ -174,8 +174,8 @@ void weir__sched_park(struct g *g)
 
         check(m->p);
         count_in(&m->p->counters, parks, 1);
-        if (unlikely(weir__debug.lockcheck) && weir__sched_hooks.parks)
-                weir__sched_hooks.parks(g);
+        if (unlikely(weir__debug.lockcheck))
+                weir__watch_parks(g);
         if (unlikely(g->locks)) {
                 weir__lock_wait(m, g);
                 return;

@@ -153,7 +153,7 @@ bool weir__sched_spawn_outside(void (*fn)(void *), const char *name);
 void weir__sched_block_enter(void);
 void weir__sched_block_exit(void);
 
-/* ---- dump.c ---- */
+/* ---- name.c ---- */
 
 /* Prints where a call is, by its return address: function, distance, file and line as far as they
  * are known. From: any thread. */
@@ -177,7 +177,7 @@ struct object_told {
         bool   (*reads)(const void *on, const struct g *g);     /* an rwmutex: whether g reads it */
 };
 
-/* ---- dump.c: a stack, for reports ---- */
+/* ---- watch.c: a stack, for reports ---- */
 
 enum { STACK_SHOWN = 12 };
 
@@ -186,9 +186,27 @@ struct stack_shown {
         uint32_t    n;
 };
 
-/* Where the caller stands. */
+/* Where the caller stands: from the public call on, or from the frame that the return address site
+ * lies in. */
 void weir__sched_stack(struct stack_shown *ret);
+void weir__sched_stack_from(struct stack_shown *ret, const void *site);
 void weir__sched_stack_print(struct out *o, const struct stack_shown *s);
+
+/* ---- watch.c: WEIR_DEBUG=lockcheck, of locks of the layers above, called when that is on ---- */
+
+/* The caller is about to lock `lock`, and will wait for it. Panics when it is a copy of one in use:
+ * not `untouched`, and never seen here before. */
+void weir__watch_locks(const void *lock, const char *what, bool untouched);
+
+/* The same of another object, that nobody locks. */
+void weir__watch_uses(const void *object, const char *what, bool untouched);
+
+/* It has locked it, or unlocks it. */
+void weir__watch_locked(const void *lock, const char *what);
+void weir__watch_unlocks(const void *lock, const char *what);
+
+/* Panics when the object is a copy of one in use; *note is its, 0 at first. Also when it is off. */
+void weir__watch_place(const void *object, uint32_t *note, const char *what);
 
 /* ---- hooks, filled in by the upper layers before the first goroutine runs ---- */
 
@@ -212,9 +230,6 @@ struct sched_hooks {
         /* time: gives a new processor its heap. Called once per processor, at start. */
         void (*timers_init)(struct p *p);
 
-        /* sync: a goroutine parks, with WEIR_DEBUG=lockcheck. On its stack; must not park. */
-        void (*parks)(struct g *g);
-
         /* gc: by the monitor, in each round of an order that is not from a seed; must not park. */
         void (*tick)(int64_t now);
 
@@ -222,9 +237,9 @@ struct sched_hooks {
          * that. */
         void (*root_ends)(void);
 
-        /* sync: fills *ret for a mutex or wait group that a goroutine is parked on. Called by the
-         * monitor when all goroutines are asleep. False: it is another object. */
-        bool (*object_tell)(const void *on, enum why why, struct object_told *ret);
+        /* sync: by what a goroutine is parked for, fills *ret for the object that it is parked on.
+         * Called by the monitor when all goroutines are asleep. NULL: nothing is known of such. */
+        void (*object_tell[WHY_COUNT])(const void *on, struct object_told *ret);
 };
 
 extern struct sched_hooks weir__sched_hooks;

@@ -182,6 +182,7 @@ int weir_run(int (*root)(int argc, char **argv), int argc, char **argv, const we
         weir__fork_init();
         weir__world_init();
         weir__trim_init();
+        weir__watch_init();
         inittrace("processors made");
         lock_take(&sched.lock);
         p = weir__p_idle_get();

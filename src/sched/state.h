@@ -218,7 +218,7 @@ void weir__monitor_raise(void);                 /* any thread, signal handlers *
 /* ---- growth.c ---- */
 void weir__growth_watch(int64_t now);           /* the monitor, each round, WEIR_DEBUG=growth */
 
-/* ---- dump.c ---- */
+/* ---- dump.c, name.c, waits.c ---- */
 const char *weir__dump_why(uint32_t why);
 void weir__dump_all(struct out *o);
 void weir__dump_waits(struct out *o);           /* objects, and who waits for each */
@@ -244,6 +244,10 @@ struct g *weir__sched_spawn_root(struct p *p, void (*fn)(void *), void *arg, siz
  * or soon. Called by the monitor in each round. */
 bool weir__trim_round(int64_t now, bool idle);
 void weir__trim_init(void);
+
+/* ---- watch.c: WEIR_DEBUG=lockcheck ---- */
+void weir__watch_init(void);
+void weir__watch_parks(struct g *g);                    /* when it is on, on the stack of g */
 
 /* ---- panic.c ---- */
 /* Turns the fault noted in the running goroutine into a panic. Called by weir__arch_signal_call. */

@@ -58,7 +58,7 @@ static uint32_t running(struct group *g)
 {
         struct object_told told = { 0 };
 
-        (void)weir__wg_tell(&g->wg, &told);
+        weir__wg_tell(&g->wg, &told);
         return (uint32_t)told.count;
 }
 

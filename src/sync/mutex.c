@@ -111,8 +111,6 @@ struct alarm {
 
 static bool can_fence;                  /* atomic: the system has not refused one */
 
-uint32_t weir__lock_watch;              /* const after start */
-
 static inline struct mutex *open_mutex(weir_mutex *m)
 {
         return (struct mutex *)(void *)m;
@@ -510,25 +508,16 @@ void weir_mutex_unlock(weir_mutex *pub)
 
 /* ---- for a report of a deadlock ---- */
 
-static bool tell(const void *on, enum why why, struct object_told *ret)
+void weir__mutex_tell(const void *on, struct object_told *ret)
 {
         const struct mutex *m = on;
 
-        if (why == WHY_WG)
-                return weir__wg_tell(on, ret);
-        if (why == WHY_WLOCK) {
-                ret->reads = weir__rwmutex_reads;
-                return true;
-        }
-        if (why != WHY_MUTEX && why != WHY_RLOCK)       /* an rwmutex begins with one of its writers' */
-                return false;
         ret->locked = load_relaxed(&m->word) & LOCKED;
         ret->owner = load_relaxed(&m->owner);
-        return true;
 }
 
 static __attribute__((constructor)) void init(void)
 {
-        weir__sched_hooks.object_tell = tell;
+        weir__sched_hooks.object_tell[WHY_MUTEX] = weir__mutex_tell;
         can_fence = weir__os_fence_all_init();
 }

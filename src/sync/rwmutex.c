@@ -659,13 +659,21 @@ void weir_rwmutex_unlock(weir_rwmutex *pub)
 
 /* ---- for a report of a deadlock ---- */
 
-bool weir__rwmutex_reads(const void *on, const struct g *g)
+static bool reads(const void *on, const struct g *g)
 {
         return is_of(on, load_relaxed(&g->reading[0])) || is_of(on, load_relaxed(&g->reading[1]));
 }
 
+static void tell_readers(const void *on, struct object_told *ret)
+{
+        (void)on;
+        ret->reads = reads;
+}
+
 static __attribute__((constructor)) void init(void)
 {
+        weir__sched_hooks.object_tell[WHY_RLOCK] = weir__mutex_tell;    /* its writers' comes first */
+        weir__sched_hooks.object_tell[WHY_WLOCK] = tell_readers;
         can_fence = weir__os_fence_all_init();
         weir__mem_no_roots(places, sizeof places);
 }

@@ -13,7 +13,7 @@
 #undef weir_once_do
 #endif
 
-/* ---- watch.c: WEIR_DEBUG=lockcheck ---- */
+/* ---- WEIR_DEBUG=lockcheck: sched/watch.c ---- */
 
 static inline bool watching(void)
 {
@@ -24,17 +24,6 @@ static inline bool watching(void)
 #endif
 }
 
-/* The caller is about to lock `lock`, and will wait for it. Panics when it is a copy of one in use:
- * not `untouched`, and never seen here before. */
-void weir__watch_locks(const void *lock, const char *what, bool untouched);
-
-/* The same of another object, that nobody locks. */
-void weir__watch_uses(const void *object, const char *what, bool untouched);
-
-/* It has locked it, or unlocks it. */
-void weir__watch_locked(const void *lock, const char *what);
-void weir__watch_unlocks(const void *lock, const char *what);
-
 static inline void watch_locked(const void *lock, const char *what)
 {
         if (watching()) {
@@ -43,17 +32,15 @@ static inline void watch_locked(const void *lock, const char *what)
         }
 }
 
-/* Panics when the object is a copy of one in use; *note is its, 0 at first. */
-void weir__watch_place(const void *object, uint32_t *note, const char *what);
-
 static inline void check_place(const void *object, uint32_t *note, const char *what)
 {
         if (watching() || WEIR_CHECK >= 1)
                 weir__watch_place(object, note, what);
 }
 
-bool weir__rwmutex_reads(const void *on, const struct g *g);
-bool weir__wg_tell(const void *on, struct object_told *ret);    /* for the hook object_tell */
+/* For the hook object_tell. */
+void weir__mutex_tell(const void *on, struct object_told *ret);
+void weir__wg_tell(const void *on, struct object_told *ret);
 
 /* ---- line.c: goroutines in line, inside objects that have no room for more than a word to lock
  * ---- */

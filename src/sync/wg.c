@@ -145,10 +145,16 @@ void weir_wg_go_copy(weir_wg *wg, void (*entry)(void *), const void *args, size_
         weir__sched_spawn(__builtin_return_address(0), entry, args, size, 0, NULL, done, wg);
 }
 
-bool weir__wg_tell(const void *on, struct object_told *ret)
+/* ---- for a report of a deadlock ---- */
+
+void weir__wg_tell(const void *on, struct object_told *ret)
 {
         const struct wg *wg = on;
 
         ret->count = counter(load_relaxed(&wg->word));
-        return true;
+}
+
+static __attribute__((constructor)) void init(void)
+{
+        weir__sched_hooks.object_tell[WHY_WG] = weir__wg_tell;
 }

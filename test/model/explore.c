@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,7 +51,7 @@ enum {
         SHADOW = 8192,
         CONTEXTS = 16,
         SPLITS = 4,
-        SECONDS = 60,           /* for one exploration */
+        SECONDS = 60,           /* of a processor, for one exploration */
 };
 
 struct clock {
@@ -1133,7 +1134,7 @@ static int explore_apart(const struct scenario *sc, const struct mutant *m, bool
                         return NOWHERE;
                 return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         }
-        alarm(SECONDS);
+        setitimer(ITIMER_PROF, &(struct itimerval){ .it_value.tv_sec = SECONDS }, NULL);
         X->sc = sc;
         if (m && !mutate(m))
                 _exit(NOWHERE);

@@ -9,6 +9,11 @@
  *                        who want the lock wait for that too
  *           copied       a lock that is not as new is used at a place where none was used before
  *           another's    (lockcheck=2) an unlock by another goroutine than the one that locked
+ *           moved        a lock of pthread, which belongs to a thread, is unlocked on another one:
+ *                        the goroutine yielded while it had it (if it parked, that is told)
+ *         The locks of pthread come by here too when libweir-lockcheck.so is loaded, which calls
+ *         foreign_* below. They block the thread, so for a goroutine that has one locked to wait
+ *         for a lock of weir is parking like any other.
  *         Each is told once, with the stacks of both sides, and the program goes on; a copy, which
  *         cannot do anything right, is a panic.
  * Shape   held: who holds what. order: which lock was locked while which was held, with the stacks
@@ -20,21 +25,27 @@
  * Not     A lock that was freed leaves its order behind: another one at its address may be told of
  *         in its place. Locks by try have no order of their own: who does not wait is in no
  *         circle. */
-#include "sync/sync.h"
-#include "base/debug.h"
+#include "sched/dump.h"
+#include "sched/foreign.h"
 #include "mem/mem.h"
+#include <dlfcn.h>
 #include <unistd.h>
+#include <weir/sync.h>
+
+#pragma weak dlsym              /* -static: there is none, nor is a library preloaded */
 
 enum { HELD_MAX = 4096, ORDER_MAX = 4096, TOLD_MAX = 1024, SEEN_MAX = 1 << 16, CIRCLE_MAX = 16 };
 
-struct held {
+struct holding {
         const void        *lock;        /* NULL: free */
         const char        *what;
         uint64_t           id;          /* of the goroutine; 0: none */
         struct stack_shown at;
+        const struct m    *thread;      /* of a lock of pthread: where it was locked; else NULL */
+        bool               parked;      /* it parked with it, and that was told */
 };
 
-struct order {
+struct lock_order {
         const void        *first, *then;
         const char        *first_what, *then_what;
         uint64_t           id;
@@ -42,16 +53,18 @@ struct order {
         bool               looked;      /* in this search */
 };
 
+uint32_t weir__lock_watch;              /* const after start */
+
 static uint32_t     lock;
-static struct held  held[HELD_MAX];     /* lock */
-static uint32_t     nheld;              /* lock: entries from here on were never used */
-static struct order order[ORDER_MAX];   /* lock */
-static uint32_t     norder;             /* lock */
-static uint64_t     told[TOLD_MAX];     /* lock */
-static uint32_t     ntold;              /* lock */
-static const void  *seen[SEEN_MAX];     /* lock: open addressing */
-static uint32_t     nseen;              /* lock */
-static bool         too_much;           /* lock: said so */
+static struct holding    held[HELD_MAX];        /* lock */
+static uint32_t          nheld;                 /* lock: entries from here on were never used */
+static struct lock_order order[ORDER_MAX];      /* lock */
+static uint32_t          norder;                /* lock */
+static uint64_t          told[TOLD_MAX];        /* lock */
+static uint32_t          ntold;                 /* lock */
+static const void       *seen[SEEN_MAX];        /* lock: open addressing */
+static uint32_t          nseen;                 /* lock */
+static bool              too_much;              /* lock: said so */
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {
@@ -96,6 +109,68 @@ static uint64_t own_id(void)
         const struct g *g = weir__sched_g();
 
         return g ? load_relaxed(&g->id) : 0;
+}
+
+/* ---- where somebody stands ---- */
+
+static void take_stack(struct stack_shown *ret, const struct regs *r, bool from_public,
+                       const void *site)
+{
+        struct walk w;
+
+        ret->n = 0;
+        weir__arch_walk_start(&w, r, false);
+        do {
+                const void *pc = weir__arch_walk_pc(&w);
+                char        name[128];
+                size_t      offset;
+
+                if (site && (uintptr_t)site != w.regs.r[ARCH_PC])
+                        continue;
+                site = NULL;
+                if (ret->n || !from_public ||
+                    (weir__os_symbol_find(pc, name, sizeof name, &offset) &&
+                     dump_public_call(name) && strcmp(name, "weir_root_") != 0))
+                        ret->pc[ret->n++] = pc;
+        } while (ret->n < STACK_SHOWN && weir__arch_walk_next(&w));
+}
+
+/* From the public call on, if there are names. */
+noinline void weir__sched_stack(struct stack_shown *ret)
+{
+        struct regs r;
+
+        weir__arch_capture(&r);
+        take_stack(ret, &r, true, NULL);
+        if (!ret->n)
+                take_stack(ret, &r, false, NULL);
+}
+
+noinline void weir__sched_stack_from(struct stack_shown *ret, const void *site)
+{
+        struct regs r;
+
+        weir__arch_capture(&r);
+        take_stack(ret, &r, false, site);
+        if (!ret->n)
+                take_stack(ret, &r, false, NULL);
+}
+
+void weir__sched_stack_print(struct out *o, const struct stack_shown *s)
+{
+        for (uint32_t i = 0; i < s->n; i++) {
+                char   name[128];
+                size_t offset;
+
+                if (!weir__os_symbol_find(s->pc[i], name, sizeof name, &offset)) {
+                        weir__out_print(o, "                %p\n", s->pc[i]);
+                        continue;
+                }
+                if (dump_internal(name))
+                        continue;
+                weir__dump_clean_name(name);
+                weir__out_print(o, "                %s+0x%zx\n", name, offset);
+        }
 }
 
 /* ---- which locks there are ---- */
@@ -144,7 +219,7 @@ void weir__watch_uses(const void *object, const char *what, bool untouched)
 
 /* ---- two orders ---- */
 
-static struct order *find_order(const void *first, const void *then)
+static struct lock_order *find_order(const void *first, const void *then)
 {
         for (uint32_t i = 0; i < norder; i++)
                 if (order[i].first == first && order[i].then == then)
@@ -153,7 +228,8 @@ static struct order *find_order(const void *first, const void *then)
 }
 
 /* A way from one lock to another; how many steps, 0: there is none. */
-static unsigned find_way(const void *from, const void *to, const struct order **way, unsigned depth)
+static unsigned find_way(const void *from, const void *to, const struct lock_order **way,
+                         unsigned depth)
 {
         if (depth == CIRCLE_MAX)
                 return 0;
@@ -173,7 +249,7 @@ static unsigned find_way(const void *from, const void *to, const struct order **
         return 0;
 }
 
-static void print_order(struct out *o, const char *begin, const struct order *e)
+static void print_order(struct out *o, const char *begin, const struct lock_order *e)
 {
         weir__out_print(o, "        %s goroutine %llu had locked %s %p at\n", begin,
                         (unsigned long long)e->id, e->first_what, e->first);
@@ -182,9 +258,9 @@ static void print_order(struct out *o, const char *begin, const struct order *e)
         weir__sched_stack_print(o, &e->then_at);
 }
 
-static void look_for_circle(const struct order *e)
+static void look_for_circle(const struct lock_order *e)
 {
-        const struct order *way[CIRCLE_MAX];
+        const struct lock_order *way[CIRCLE_MAX];
         struct out          o = { .fd = STDERR_FILENO };
         uintptr_t           a = (uintptr_t)e->first, b = (uintptr_t)e->then;
         unsigned            n;
@@ -202,10 +278,10 @@ static void look_for_circle(const struct order *e)
         weir__out_flush(&o);
 }
 
-static void note_order(const struct held *h, const void *then, const char *what,
+static void note_order(const struct holding *h, const void *then, const char *what,
                        const struct stack_shown *at)
 {
-        struct order *e;
+        struct lock_order *e;
 
         if (find_order(h->lock, then))
                 return;
@@ -214,55 +290,75 @@ static void note_order(const struct held *h, const void *then, const char *what,
                 return;
         }
         e = &order[norder++];
-        *e = (struct order){ h->lock, then, h->what, what, h->id, h->at, *at, false };
+        *e = (struct lock_order){ h->lock, then, h->what, what, h->id, h->at, *at, false };
         look_for_circle(e);
 }
 
 /* ---- who holds what ---- */
 
+/* With the lock. */
+static void note_orders(const void *object, const char *what, uint64_t id,
+                        const struct stack_shown *at)
+{
+        for (uint32_t i = 0; id && i < nheld; i++)
+                if (held[i].lock && held[i].id == id && held[i].lock != object)
+                        note_order(&held[i], object, what, at);
+}
+
 void weir__watch_locks(const void *object, const char *what, bool untouched)
 {
-        uint64_t           id = own_id();
         struct stack_shown at;
         bool               known;
 
         weir__sched_stack(&at);
         word_take(&lock);
         known = see(object);
-        for (uint32_t i = 0; id && i < nheld; i++)
-                if (held[i].lock && held[i].id == id && held[i].lock != object)
-                        note_order(&held[i], object, what, &at);
+        note_orders(object, what, own_id(), &at);
         word_drop(&lock);
         if (!known && !untouched)
                 tell_copy(object, what);
 }
 
-void weir__watch_locked(const void *object, const char *what)
+/* With the lock. */
+static void hold(const struct holding *h)
 {
-        uint64_t           id = own_id();
-        struct stack_shown at;
-        uint32_t           i = 0;
+        uint32_t i = 0;
 
-        weir__sched_stack(&at);
-        word_take(&lock);
-        (void)see(object);
         while (i < nheld && held[i].lock)
                 i++;
         if (i == HELD_MAX) {
                 say_too_much("locks held");
-        } else {
-                held[i] = (struct held){ object, what, id, at };
-                nheld = MAX(nheld, i + 1);
+                return;
         }
+        held[i] = *h;
+        nheld = MAX(nheld, i + 1);
+}
+
+void weir__watch_locked(const void *object, const char *what)
+{
+        struct holding h = { .lock = object, .what = what, .id = own_id() };
+
+        weir__sched_stack(&h.at);
+        word_take(&lock);
+        (void)see(object);
+        hold(&h);
         word_drop(&lock);
 }
 
-static void tell_another(const struct held *h, uint64_t id)
+static void stack_from(struct stack_shown *ret, const void *site)
+{
+        if (site)
+                weir__sched_stack_from(ret, site);
+        else
+                weir__sched_stack(ret);
+}
+
+static void tell_another(const struct holding *h, uint64_t id, const void *site)
 {
         struct out         o = { .fd = STDERR_FILENO };
         struct stack_shown at;
 
-        weir__sched_stack(&at);
+        stack_from(&at, site);
         if (!is_new(mix(mix(13, hash_stack(&at)), hash_stack(&h->at))))
                 return;
         weir__out_print(&o, "lockcheck: goroutine %llu unlocks %s %p, locked by goroutine %llu\n",
@@ -274,21 +370,30 @@ static void tell_another(const struct held *h, uint64_t id)
         weir__out_flush(&o);
 }
 
-void weir__watch_unlocks(const void *object, const char *what)
+/* With the lock. Who has it locked, the goroutine with this number if that does; NULL: nobody. */
+static struct holding *find_held(const void *object, uint64_t id)
 {
-        uint64_t     id = own_id();
-        struct held *h = NULL;
+        struct holding *h = NULL;
 
-        (void)what;
-        word_take(&lock);
         for (uint32_t i = 0; i < nheld; i++)
                 if (held[i].lock == object) {
                         h = &held[i];
                         if (h->id == id)
                                 break;
                 }
+        return h;
+}
+
+void weir__watch_unlocks(const void *object, const char *what)
+{
+        uint64_t     id = own_id();
+        struct holding *h;
+
+        (void)what;
+        word_take(&lock);
+        h = find_held(object, id);
         if (h && h->id != id && weir__debug.lockcheck >= 2)
-                tell_another(h, id);
+                tell_another(h, id, NULL);
         if (h)
                 h->lock = NULL;
         word_drop(&lock);
@@ -301,7 +406,7 @@ static bool is_lock(enum why why)
         return why == WHY_MUTEX || why == WHY_RLOCK || why == WHY_WLOCK;
 }
 
-static void tell_parked(const struct held *h, const struct stack_shown *at)
+static void tell_parked(const struct holding *h, const struct stack_shown *at)
 {
         struct out o = { .fd = STDERR_FILENO };
 
@@ -316,28 +421,113 @@ static void tell_parked(const struct held *h, const struct stack_shown *at)
         weir__out_flush(&o);
 }
 
-static void parks(struct g *g)
+void weir__watch_parks(struct g *g)
 {
         uint64_t           id = load_relaxed(&g->id);
         struct stack_shown at = { .n = 0 };
+        bool               for_lock = is_lock(load_relaxed(&g->why));
 
-        if (is_lock(load_relaxed(&g->why)))
-                return;
         word_take(&lock);
         for (uint32_t i = 0; i < nheld; i++)
-                if (held[i].lock && held[i].id == id) {
+                if (held[i].lock && held[i].id == id && (held[i].thread || !for_lock)) {
                         if (!at.n)
                                 weir__sched_stack(&at);
                         tell_parked(&held[i], &at);
+                        held[i].parked = true;
                 }
         word_drop(&lock);
 }
 
+/* ---- locks of pthread ---- */
+
+static void foreign_waits(const void *object, const char *what, const void *site)
+{
+        uint64_t           id = own_id();
+        struct stack_shown at;
+
+        if (!id)
+                return;
+        weir__sched_stack_from(&at, site);
+        word_take(&lock);
+        note_orders(object, what, id, &at);
+        word_drop(&lock);
+}
+
+static void foreign_locked(const void *object, const char *what, const void *site)
+{
+        struct holding h = { .lock = object, .what = what, .id = own_id(), .thread = self() };
+
+        if (!h.id)
+                return;
+        weir__sched_stack_from(&h.at, site);
+        word_take(&lock);
+        hold(&h);
+        word_drop(&lock);
+}
+
+static void tell_moved(const struct holding *h, const void *site)
+{
+        struct out         o = { .fd = STDERR_FILENO };
+        struct stack_shown at;
+
+        weir__sched_stack_from(&at, site);
+        if (!is_new(mix(mix(19, hash_stack(&at)), hash_stack(&h->at))))
+                return;
+        weir__out_print(&o, "lockcheck: goroutine %llu unlocks %s %p on another thread than the "
+                        "one it locked it on\n", (unsigned long long)h->id, h->what, h->lock);
+        weir__out_print(&o, "        locked at\n");
+        weir__sched_stack_print(&o, &h->at);
+        weir__out_print(&o, "        unlocked at\n");
+        weir__sched_stack_print(&o, &at);
+        weir__out_flush(&o);
+}
+
+static void foreign_unlocks(const void *object, const void *site)
+{
+        uint64_t     id = own_id();
+        struct holding *h;
+
+        if (!id)
+                return;
+        word_take(&lock);
+        h = find_held(object, id);
+        if (h && h->id != id && weir__debug.lockcheck >= 2)
+                tell_another(h, id, site);
+        else if (h && h->id == id && h->thread != self() && !h->parked)
+                tell_moved(h, site);
+        if (h)
+                h->lock = NULL;
+        word_drop(&lock);
+}
+
+static void watch_foreign(void)
+{
+        static const struct foreign_locks to = { foreign_waits, foreign_locked, foreign_unlocks };
+        foreign_locks_watch *fn = NULL;
+        void                *found = dlsym ? dlsym(RTLD_DEFAULT, "weir_lockcheck_watch") : NULL;
+
+        if (found)
+                memcpy(&fn, &found, sizeof fn);
+        if (fn && !fn(FOREIGN_LOCKS_VERSION, &to)) {
+                struct out o = { .fd = STDERR_FILENO };
+
+                weir__out_print(&o, "lockcheck: libweir-lockcheck.so is of another version of weir "
+                                "and tells nothing\n");
+                weir__out_flush(&o);
+        }
+}
+
 static __attribute__((constructor)) void init(void)
 {
-        weir__sched_hooks.parks = parks;
         weir__mem_no_roots(held, sizeof held);
         weir__mem_no_roots(order, sizeof order);
         weir__mem_no_roots(seen, sizeof seen);
-        store_relaxed(&weir__lock_watch, weir__debug_early("lockcheck", 0) != 0);
+}
+
+void weir__watch_init(void)
+{
+        if (!weir__debug.lockcheck)
+                return;
+        store_relaxed(&weir__lock_watch, 1);
+        watch_foreign();
 }

@@ -1,0 +1,67 @@
+/* run: WEIR_DEBUG=tiny=1 */
+/* Dumps that find more goroutines than there is room for; `tiny` makes the room one for eight. */
+#include "check.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MANY = 100, IDS_MAX = 1000 };
+
+struct ids {
+        uint64_t id[MANY];
+        int      n;
+};
+
+weir_task(wait_on, my, { weir_chan *c; struct ids *ids; })
+{
+        my->ids->id[my->ids->n++] = weir_go_id();
+        weir_chan_recv(my->c, NULL, 0);
+}
+
+/* How often each number is the head of a goroutine, by itself or in a group. */
+static void count_heads(char *text, unsigned *ret)
+{
+        char *line;
+
+        while ((line = strsep(&text, "\n"))) {
+                unsigned long long id;
+                char              *at = strstr(line, "]:");
+
+                if (sscanf(line, "goroutine %llu [", &id) == 1) {
+                        ck_assert_uint_lt(id, IDS_MAX);
+                        ret[id]++;
+                } else if (at && strstr(line, " goroutines [")) {
+                        for (at += 2; (id = strtoull(at, &at, 10)); ) {
+                                ck_assert_uint_lt(id, IDS_MAX);
+                                ret[id]++;
+                        }
+                }
+        }
+}
+
+/* Stacks that were made between the count and the look once took the room of older ones, the root
+ * goroutine's first of all. */
+WEIR_TEST_WITH(who_finds_no_room_is_in_the_dump_all_the_same, .procs = 1)
+{
+        static unsigned   seen[IDS_MAX];
+        weir_go_options   larger = { .stack_size = 512 * 1024 };
+        struct ids        ids = { .n = 0 };
+        weir_chan        *c = weir_chan_make(int, 0);
+        char             *text = NULL;
+        size_t            n = 0;
+        FILE             *f;
+
+        for (int i = 0; i < MANY; i++)
+                weir_go_with(i % 3 ? NULL : &larger, wait_on, .c = c, .ids = &ids);
+        while (ids.n < MANY)
+                weir_yield();
+        f = open_memstream(&text, &n);
+        weir_dump(f);
+        fclose(f);
+        count_heads(text, seen);
+        ck_assert_uint_eq(seen[1], 1);
+        for (int i = 0; i < MANY; i++)
+                ck_assert_msg(seen[ids.id[i]] == 1, "%llu is there %u times",
+                              (unsigned long long)ids.id[i], seen[ids.id[i]]);
+        free(text);
+        weir_chan_close(c);
+}
