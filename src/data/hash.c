@@ -44,7 +44,7 @@ static inline uint64_t load4(const uint8_t *p)
         return w;
 }
 
-uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
+static inline uint64_t hash(const void *from, size_t n, uint64_t seed)
 {
         const uint8_t *p = from, *end = n ? p + n : p;
         uint64_t       a = 0, b = 0, other;
@@ -81,4 +81,14 @@ uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
                 a = (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
         }
         return fold(secret[1] ^ n, fold(a ^ other, b ^ seed));
+}
+
+uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
+{
+        return hash(from, n, seed);
+}
+
+uint64_t weir_hash_string(const char *s, uint64_t seed)
+{
+        return s ? hash(s, weir__arch_strlen(s), seed) : 0;
 }

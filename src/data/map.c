@@ -3,13 +3,16 @@
  * What    A hash map of Swiss tables, whose growth is bounded by dividing it into many tables.
  * Shape
  *         hash    | depth bits: which table |  ...  | which group first | 7 bits: control byte |
- *         map --> directory of 2^depth refs --> table: control bytes of groups of 16 | slots
+ *         map --> directory of 2^depth refs --> table: slots | control bytes, in groups of 16
  *                    [a] [a] [b] [c]            probing goes from group to group, by 1, 2, 3, ...
+ *                                               slot i ends i slots before the control bytes, so
+ *                                               that their address is all that finding it needs
  *         A map begins with one table of 8 slots, which doubles up to slots_max_ (some thousand,
  *         160 KiB). A full one of that size is split by the next bit of the hash; when it shares
  *         that bit already with its neighbour in the directory, that doubles. Neighbours that
  *         became small are merged, and the directory halves when no table needs its last bit
- * (map_table.c). States  Of a table: map.h. An iteration reads the table that it is in even after
+ *         (map_table.c).
+ * States  Of a table: weir/map.h. An iteration reads the table that it is in even after
  *         that was replaced (map_iter.c).
  * Order   None: a map is changed by one goroutine while no other reads it. writing_ is there to
  *         notice who does it all the same: seen set by whoever begins, or cleared by whoever ends.
@@ -22,6 +25,7 @@
  *         entries with each operation: every lookup would look in two places. Chains: a line more
  *         for each entry looked at. Hashes stored beside the keys: eight bytes for each to save
  *         what the seven bits save already. */
+#define WEIR_MAP_CALLED_
 #include "data/map.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -38,7 +42,7 @@ static uint64_t hash_of_cstr(const void *k, size_t n, uint64_t seed)
 
         (void)n;
         memcpy(&s, k, sizeof s);
-        return s ? weir_hash(s, strlen(s), seed) : 0;
+        return weir_hash_string(s, seed);
 }
 
 static bool equal_of_cstr(const void *a, const void *b, size_t n)
@@ -141,6 +145,7 @@ weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size
                 m->mode_ = MODE_STRING;
         else if (h->hash == weir_hash_bytes.hash && h->equal == weir_hash_bytes.equal)
                 m->mode_ = key_size == 8 ? MODE_WORD : key_size == 4 ? MODE_HALF : MODE_BYTES;
+        m->words_ = m->mode_ == MODE_WORD && val_size == 8;
         finish(m, hint, file, line);
         return m;
 }
@@ -348,7 +353,7 @@ bool weir_map_del(weir_map *m, const void *key)
                 slot = map_find(m, h, key);
         }
         if (slot)
-                weir_map_remove_(m, h, slot);
+                weir__map_remove(m, h, slot);
         weir_map_end_(m);
         return slot != NULL;
 }

@@ -14,30 +14,26 @@ enum { GROUP = 16, SLOTS_FIRST = 8, SLOTS_FLOOR = 16, SLOTS_CEILING = 16384,
 /* How keys are hashed and compared. */
 enum map_mode { MODE_WORD, MODE_HALF, MODE_BYTES, MODE_STRING, MODE_HASHER, MODE_TYPED };
 
-/* A table.
- *
- *   used   by the map that its directory lists it in; only a writer of that map touches it, but for
- *          visited, which an iteration sets
- *   stale  by nobody: it never changes again. Its slots were given back, unless it was visited:
- *          then iterations may still read them, and they are left to the collector
- *
- *   used -> stale  when its entries have been copied to others */
-struct weir_map_table_ {
-        uint8_t *ctrl;          /* const: the control bytes of all groups, then the slots */
-        uint32_t mask;          /* const: groups less one */
-        uint32_t slots;         /* const: less than a group of them, or all of the groups' */
-        uint32_t live;          /* the map's writer: entries */
-        uint32_t depth;         /* const: how many first bits of their hashes the entries share */
-        uint32_t left;          /* the map's writer: how many empty slots may be filled yet */
-        uint32_t visited;       /* atomic: an iteration has been here */
-        uint32_t stale;         /* the map's writer */
-        uint32_t clears;        /* const: of the map when it was made */
-        uint32_t least;         /* the map's writer: with fewer entries it is to shrink or merge */
-};
-
-static inline char *table_slots(const struct weir_map_table_ *t)
+/* The slot with this index, and back. */
+static inline char *slot_at(const struct weir_map_table_ *t, size_t i, size_t size)
 {
-        return (char *)t->ctrl + GROUP * ((size_t)t->mask + 1);
+        return (char *)t->ctrl - (i + 1) * size;
+}
+
+static inline size_t slot_index(const struct weir_map_table_ *t, const void *slot, size_t size)
+{
+        return (size_t)((char *)t->ctrl - (const char *)slot) / size - 1;
+}
+
+/* Where the memory of a table begins: what is before its control bytes. */
+static inline size_t slots_bytes(uint32_t slots, size_t size)
+{
+        return ALIGN_UP(slots * size, (size_t)GROUP);
+}
+
+static inline char *table_memory(const struct weir_map_table_ *t, size_t size)
+{
+        return (char *)t->ctrl - slots_bytes(t->slots, size);
 }
 
 static inline size_t map_index(const weir_map *m, uint64_t h)
@@ -81,7 +77,7 @@ static inline uint64_t hash_string(const void *key, const weir_map *m)
         const char *s;
 
         memcpy(&s, key, sizeof s);
-        return s ? weir_hash(s, strlen(s), m->seed_) : 0;
+        return weir_hash_string(s, m->seed_);
 }
 
 static inline uint64_t hash_hasher(const void *key, const weir_map *m)
@@ -196,6 +192,9 @@ void weir__map_reset(weir_map *m);
 
 /* Tables for so many entries, in a map that has none. */
 void weir__map_presize(weir_map *m, size_t hint);
+
+/* Takes the entry in a slot out. */
+void weir__map_remove(weir_map *m, uint64_t h, void *slot);
 
 /* Makes every table stale. */
 void weir__map_drop_all(weir_map *m);
