@@ -72,6 +72,7 @@ WEIR_API uint64_t weir_hash(const void *p, size_t n, uint64_t seed);
 enum {
         WEIR_MAP_SCAN = 0,      /* keys and values may hold pointers: scanned */
         WEIR_MAP_NOSCAN = 1,    /* they hold none */
+        WEIR_MAP_WORD_ = 2,     /* of a typed front, whose hash and equal are those of words */
 };
 
 /* Makes a map of keys and values of these sizes; val_size 0 makes a set. With hint, there is room
@@ -593,6 +594,11 @@ WEIR_API uint64_t weir_hash_string(const char *s, uint64_t seed);
 #define WEIR_MAP(name, K, V, hash, equal) WEIR_MAP_(name, K, V, hash, equal, WEIR_MAP_SCAN)
 #define WEIR_MAP_PLAIN(name, K, V, hash, equal) WEIR_MAP_(name, K, V, hash, equal, WEIR_MAP_NOSCAN)
 
+#define WEIR_MAP_WORD_IF_(hash, equal)                                                          \
+        (__builtin_strcmp(hash, "weir_hash_word") == 0 &&                                       \
+                         __builtin_strcmp(equal, "weir_equal_word") == 0                        \
+                 ? WEIR_MAP_WORD_ : 0)
+
 #define WEIR_MAP_(name, K, V, hash, equal, flags)                                               \
         typedef struct name { weir_map map_; } name;                                            \
         struct name##_slot_ { K key; V val; };                                                  \
@@ -625,10 +631,11 @@ WEIR_API uint64_t weir_hash_string(const char *s, uint64_t seed);
         {                                                                                       \
                 return (name *)weir_map_typed_(sizeof(K), offsetof(struct name##_slot_, val),   \
                                                sizeof(V), sizeof(struct name##_slot_),          \
-                                               name##_hash_, name##_equal_, hint, (flags),      \
+                                               name##_hash_, name##_equal_, hint,               \
+                                               (flags) | WEIR_MAP_WORD_IF_(#hash, #equal),      \
                                                __FILE__, __LINE__);                             \
         }                                                                                       \
-        WEIR_UNUSED static inline name##_val_ *name##_get(const name *m, K key)                 \
+        WEIR_UNUSED WEIR_ALWAYS_INLINE static inline name##_val_ *name##_get(const name *m, K key) \
         {                                                                                       \
                 struct name##_slot_ *s;                                                         \
                 if (__builtin_expect(!m, 0))                                                    \
@@ -678,7 +685,7 @@ WEIR_API uint64_t weir_hash_string(const char *s, uint64_t seed);
         {                                                                                       \
                 *name##_slot(m, key, NULL) = val;                                               \
         }                                                                                       \
-        WEIR_UNUSED static inline bool name##_del(name *m, K key)                               \
+        WEIR_UNUSED WEIR_ALWAYS_INLINE static inline bool name##_del(name *m, K key)            \
         {                                                                                       \
                 uint64_t h;                                                                     \
                 void    *s;                                                                     \

@@ -158,6 +158,18 @@ weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size, s
         return weir_map_new_at(h, key_size, val_size, hint, WEIR_MAP_SCAN, "?", 0);
 }
 
+/* Whether what calls itself weir_hash_word takes its keys for the words that they are: of a double,
+ * say, it takes the number. Then words are hashed here without a call, when they are moved. */
+static bool hashes_words(size_t key_size, uint64_t (*hash)(const void *, uint64_t))
+{
+        static const uint64_t probe[] = { 0x3ff8000000000000, 0xfff0123456789abc, 1, UINT64_MAX };
+
+        for (size_t i = 0; key_size == sizeof *probe && i < COUNT(probe); i++)
+                if (hash(&probe[i], 7) != weir_map_mix_(probe[i], 7))
+                        return false;
+        return key_size == sizeof *probe;
+}
+
 weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t val_size, size_t slot_size,
                           uint64_t (*hash)(const void *, uint64_t),
                           bool (*equal)(const void *, const void *), size_t hint, unsigned flags,
@@ -165,7 +177,7 @@ weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t val_size, s
 {
         weir_map *m = make(key_size, val_offset, val_size, slot_size, flags);
 
-        m->mode_ = MODE_TYPED;
+        m->mode_ = flags & WEIR_MAP_WORD_ && hashes_words(key_size, hash) ? MODE_WORD : MODE_TYPED;
         m->hash_ = hash;
         m->equal_ = equal;
         finish(m, hint, file, line);
@@ -227,6 +239,22 @@ LOOK(hasher)
 LOOK(typed)
 #undef LOOK
 
+__attribute__((__noinline__)) void *weir__map_seek_string(const weir_map *m, const void *key,
+                                                          uint64_t *ret_hash)
+{
+        *ret_hash = hash_string(key, m);
+        return find_string(m, *ret_hash, key);
+}
+
+static __attribute__((__noinline__)) bool get_text(const weir_map *m, const void *key,
+                                                   void *ret_val)
+{
+        uint64_t h;
+        char    *slot = seek_string(m, key, &h);
+
+        return slot && (!ret_val || give(m, slot, ret_val));
+}
+
 static __attribute__((__noinline__)) bool get_other(const weir_map *m, const void *key,
                                                     void *ret_val)
 {
@@ -250,6 +278,8 @@ bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
         if (unlikely(!m))
                 return false;
         weir_map_check_(m);
+        if (m->mode_ == MODE_STRING)
+                return get_text(m, key, ret_val);
         if (m->mode_ != MODE_WORD || m->slot_size_ != 16)
                 return get_other(m, key, ret_val);
         slot = weir_map_find_(m, hash_word(key, m), key, equal_word, 16);
@@ -265,9 +295,16 @@ bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
 
 void *weir_map_at(const weir_map *m, const void *key)
 {
+        uint64_t h;
+        char    *slot;
+
         if (unlikely(!m))
                 return NULL;
         weir_map_check_(m);
+        if (m->mode_ == MODE_STRING) {
+                slot = seek_string(m, key, &h);
+                return slot ? slot + m->val_offset_ : NULL;
+        }
         return m->mode_ == MODE_WORD ? at_word(m, key) : at_other(m, key);
 }
 
@@ -286,12 +323,23 @@ size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **re
 #undef CALL
 }
 
+static inline char *seek(const weir_map *m, const void *key, uint64_t *ret_hash)
+{
+        if (likely(m->mode_ == MODE_WORD)) {
+                *ret_hash = hash_word(key, m);
+                return find_word(m, *ret_hash, key);
+        }
+        if (likely(m->mode_ == MODE_STRING))
+                return seek_string(m, key, ret_hash);
+        *ret_hash = map_hash(m, key);
+        return map_find(m, *ret_hash, key);
+}
+
 /* The slot of the key, put if need be with a value of zeroes. */
 static inline char *slot_of(weir_map *m, const void *key, bool *ret_fresh)
 {
-        bool     word = likely(m->mode_ == MODE_WORD);
-        uint64_t h = word ? hash_word(key, m) : map_hash(m, key);
-        char    *slot = word ? find_word(m, h, key) : map_find(m, h, key);
+        uint64_t h;
+        char    *slot = seek(m, key, &h);
 
         *ret_fresh = !slot;
         if (slot)
@@ -345,13 +393,7 @@ bool weir_map_del(weir_map *m, const void *key)
         if (unlikely(!m))
                 return false;
         weir_map_begin_(m);
-        if (likely(m->mode_ == MODE_WORD)) {
-                h = hash_word(key, m);
-                slot = find_word(m, h, key);
-        } else {
-                h = map_hash(m, key);
-                slot = map_find(m, h, key);
-        }
+        slot = seek(m, key, &h);
         if (slot)
                 weir__map_remove(m, h, slot);
         weir_map_end_(m);

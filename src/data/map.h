@@ -2,7 +2,7 @@
 #ifndef WEIR_DATA_MAP_H
 #define WEIR_DATA_MAP_H
 
-#include "data/data.h"
+#include "data/hash.h"
 #include <weir/go.h>
 #include <weir/map.h>
 
@@ -179,6 +179,47 @@ FIND(string)
 FIND(hasher)
 FIND(typed)
 #undef FIND
+
+/* The slot of a key and its hash, where both are strings. A short one is looked for without a call,
+ * so that nothing has to be saved; where that does not do, all is done again, anyhow. */
+void *weir__map_seek_string(const weir_map *m, const void *key, uint64_t *ret_hash);
+
+static inline __attribute__((always_inline)) void *
+seek_string(const weir_map *m, const void *key, uint64_t *ret_hash)
+{
+        const weir_map_ref_ *r;
+        const char          *s;
+        uint64_t             h, at, step = 0;
+        size_t               n;
+
+        memcpy(&s, key, sizeof s);
+        n = likely(s) ? weir__arch_short_len(s) : 32;
+        if (unlikely(n >= 32))
+                return weir__map_seek_string(m, key, ret_hash);
+        *ret_hash = h = hash_text(s, n, m->seed_);
+        r = weir_map_ref_of_(m, h);
+        for (at = (h >> 3) & r->mask;; at = (at + step) & r->mask) {
+                weir_group_ g = weir_group_load_(r->ctrl + at);
+
+                for (uint32_t bits = weir_group_match_(g, h & 0x7f); bits; bits &= bits - 1) {
+                        char *slot = (char *)r->ctrl - (at + (unsigned)__builtin_ctz(bits) + 1) *
+                                                               (size_t)m->slot_size_;
+                        const char *t;
+                        int         same;
+
+                        memcpy(&t, slot, sizeof t);
+                        if (t == s)
+                                return slot;
+                        same = likely(t) ? weir__arch_short_equal(t, s, n) : 0;
+                        if (unlikely(same < 0))
+                                return weir__map_seek_string(m, key, ret_hash);
+                        if (same)
+                                return slot;
+                }
+                if (likely(weir_group_match_(g, WEIR_MAP_EMPTY_)) || (step += 16) > r->mask)
+                        return NULL;
+        }
+}
 
 static inline void *map_find(const weir_map *m, uint64_t h, const void *key)
 {
