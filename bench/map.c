@@ -53,15 +53,17 @@ static char *texts;             /* of 32 bytes each */
 
 static const char *text_of(uint64_t i)
 {
-        return texts + i % (2 * N) * 32;
+        return texts + i * 32;
 }
 
 static void make_texts(size_t n)
 {
-        static size_t made;
+        static size_t made, room;
 
-        if (!texts)
-                texts = bench_alloc(2 * (size_t)N, 32);
+        if (n > room) {
+                texts = bench_alloc(room = n, 32);      /* maps may hold the ones before */
+                made = 0;
+        }
         for (; made < n; made++)
                 snprintf(texts + made * 32, 32, "%.*s%" PRIu64, (int)(made % 8), "abcdefgh",
                          key_of(made) >> (made % 3 * 8));

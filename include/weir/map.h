@@ -62,7 +62,7 @@ typedef struct weir_hasher {
 } weir_hasher;
 
 WEIR_API extern const weir_hasher weir_hash_bytes;      /* all bytes of the key */
-WEIR_API extern const weir_hasher weir_hash_cstr;       /* the key: a pointer to a string, or NULL */
+WEIR_API extern const weir_hasher weir_hash_cstr;       /* the key: a string's address, or NULL */
 
 /* Hashes n bytes: for hashers of the program. */
 WEIR_API uint64_t weir_hash(const void *p, size_t n, uint64_t seed);
@@ -72,6 +72,7 @@ WEIR_API uint64_t weir_hash(const void *p, size_t n, uint64_t seed);
 enum {
         WEIR_MAP_SCAN = 0,      /* keys and values may hold pointers: scanned */
         WEIR_MAP_NOSCAN = 1,    /* they hold none */
+        WEIR_MAP_WORD_ = 2,     /* of a typed front, whose hash and equal are those of words */
 };
 
 /* Makes a map of keys and values of these sizes; val_size 0 makes a set. With hint, there is room
@@ -151,8 +152,9 @@ WEIR_API bool weir_map_next(weir_map_iter *it, void *ret_key, void *ret_val);
 
 /* ---- what is inside, for the functions that WEIR_MAP makes ---- */
 
-/* A table of groups of 16 slots: 16 control bytes for each, then the slots. A control byte is 7
- * bits of the hash of what the slot holds, or one of these. */
+/* A table of groups of 16 slots: a control byte for each, and before the first of these the slots,
+ * the first one last. A control byte is 7 bits of the hash of what the slot holds, or one of
+ * these. */
 enum { WEIR_MAP_EMPTY_ = 0x80, WEIR_MAP_DELETED_ = 0xfe, WEIR_MAP_NEVER_ = 0xff };
 
 typedef struct weir_map_ref_ {
@@ -160,10 +162,33 @@ typedef struct weir_map_ref_ {
         uint64_t mask;          /* groups less one, times 16 */
 } weir_map_ref_;
 
+/* What else there is to know of a table.
+ *
+ *   used   by the map that its directory lists it in; only a writer of that map touches it, but for
+ *          visited, which an iteration sets
+ *   stale  by nobody: it never changes again. Its slots were given back, unless it was visited:
+ *          then iterations may still read them, and they are left to the collector
+ *
+ *   used -> stale  when its entries have been copied to others */
+struct weir_map_table_ {
+        uint8_t *ctrl;          /* const: the control bytes of all groups */
+        uint32_t mask;          /* const: groups less one */
+        uint32_t slots;         /* const: less than a group of them, or all of the groups' */
+        uint32_t live;          /* the map's writer: entries */
+        uint32_t depth;         /* const: how many first bits of their hashes the entries share */
+        uint32_t left;          /* the map's writer: how many empty slots may be filled yet */
+        uint32_t visited;       /* atomic: an iteration has been here */
+        uint32_t stale;         /* the map's writer */
+        uint32_t clears;        /* const: of the map when it was made */
+        uint32_t least;         /* the map's writer: with fewer entries it is to shrink or merge */
+};
+
 struct weir_map {
         weir_map_ref_ *refs_;           /* tables by the first bits of the hash */
         uint64_t       seed_;
-        uint32_t       shift_;          /* 60 less the number of these bits */
+        uint8_t        shift_;          /* 60 less the number of these bits */
+        uint8_t        words_;          /* keys and values of 8 bytes, compared as such */
+        uint16_t       rest_;
         uint32_t       writing_;        /* atomic: someone changes the map */
         size_t         len_;
         uint32_t       slot_size_, val_offset_, key_size_, val_size_;
@@ -183,7 +208,7 @@ WEIR_API weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t va
                                    bool (*equal)(const void *, const void *), size_t hint,
                                    unsigned flags, const char *file, int line);
 WEIR_API void *weir_map_add_(weir_map *m, uint64_t hash);
-WEIR_API void  weir_map_remove_(weir_map *m, uint64_t hash, void *slot);
+WEIR_API void  weir_map_shrink_(weir_map *m, struct weir_map_table_ *t, uint64_t hash);
 WEIR_API bool  weir_map_step_(weir_map_iter *it, void **ret_slot);
 
 /* Goes on within a group of a map that did not change. */
@@ -194,7 +219,7 @@ static inline bool weir_map_advance_(weir_map_iter *it, size_t slot_size, void *
         if (__builtin_expect(!bits || it->epoch_ != it->map->epoch_, 0))
                 return weir_map_step_(it, ret_slot);
         it->bits_ = bits & (bits - 1);
-        *ret_slot = (char *)it->slots_ + (unsigned)__builtin_ctz(bits) * slot_size;
+        *ret_slot = (char *)it->slots_ - (unsigned)__builtin_ctz(bits) * slot_size;
         return true;
 }
 
@@ -274,7 +299,7 @@ weir_map_find_in_(const weir_map *m, weir_group_ g, const weir_map_ref_ *r, uint
 
         for (; bits; bits &= bits - 1) {
                 uint64_t i = at + (unsigned)__builtin_ctz(bits);
-                char    *slot = (char *)r->ctrl + r->mask + i * slot_size + 16;
+                char    *slot = (char *)r->ctrl - (i + 1) * slot_size;
 
                 if (__builtin_expect(equal(slot, key, m), 1))
                         return slot;
@@ -337,6 +362,154 @@ static inline void weir_map_end_(weir_map *m)
         __atomic_store_n(&m->writing_, 0, __ATOMIC_RELAXED);
 }
 
+/* Takes the entry in a slot out. A group with an empty slot has never sent a search on to the next
+ * one, so that it may get another. */
+static inline __attribute__((always_inline)) void
+weir_map_take_out_(weir_map *m, uint64_t h, void *slot, size_t slot_size, bool noscan)
+{
+        struct weir_map_table_ *t = m->tables_[(h >> m->shift_) >> 4];
+        size_t       i = (size_t)((char *)t->ctrl - (char *)slot) / slot_size - 1;
+        weir_group_  g = weir_group_load_(t->ctrl + (i & ~(size_t)15));
+        uint32_t     empty = !t->mask || weir_group_match_(g, WEIR_MAP_EMPTY_);
+
+        if (!noscan)
+                memset(slot, 0, slot_size);
+        t->ctrl[i] = empty ? WEIR_MAP_EMPTY_ : WEIR_MAP_DELETED_;
+        t->left += empty;
+        m->len_--;
+        m->epoch_++;
+        if (__builtin_expect(--t->live < t->least, 0))
+                weir_map_shrink_(m, t, h);
+}
+
+/* ---- words ----
+ *
+ * weir_map_get and its kin, inlined where the compiler optimizes, for what most maps are: from keys
+ * of 8 bytes to values of 8. For other maps these test a byte, and call. Off by: src/data/map.c,
+ * where the functions are that are called, and a test of these. */
+#ifndef WEIR_MAP_CALLED_
+static inline uint64_t weir_map_word_(const void *p)
+{
+        uint64_t w;
+
+        memcpy(&w, p, sizeof w);
+        return w;
+}
+
+static inline bool weir_map_same_word_(const void *a, const void *b, const weir_map *m)
+{
+        (void)m;
+        return weir_map_word_(a) == weir_map_word_(b);
+}
+
+/* Not where the compiler sees that key or value are shorter. */
+#define WEIR_MAP_WORDS_(m, key, val)                                                            \
+        (__builtin_object_size((key), 0) >= 8 && __builtin_object_size((val), 0) >= 8 &&        \
+         __builtin_expect((m) && (m)->words_, 1))
+
+static inline __attribute__((always_inline)) char *
+weir_map_find_word_(const weir_map *m, uint64_t h, const void *key)
+{
+        return (char *)weir_map_find_(m, h, key, weir_map_same_word_, 16);
+}
+
+static inline __attribute__((always_inline)) char *
+weir_map_slot_word_(weir_map *m, const void *key, bool *ret_fresh)
+{
+        uint64_t h = weir_map_mix_(weir_map_word_(key), m->seed_);
+        char    *slot = weir_map_find_word_(m, h, key);
+
+        *ret_fresh = !slot;
+        if (slot)
+                return slot + 8;
+        slot = (char *)weir_map_add_(m, h);
+        memcpy(slot, key, 8);
+        return slot + 8;
+}
+
+WEIR_UNUSED static inline bool weir_map_get_inline_(const weir_map *m, const void *key,
+                                                    void *ret_val)
+{
+        const char *slot;
+
+        if (!WEIR_MAP_WORDS_(m, key, ret_val))
+                return weir_map_get(m, key, ret_val);
+        weir_map_check_(m);
+        slot = weir_map_find_word_(m, weir_map_mix_(weir_map_word_(key), m->seed_), key);
+        if (slot && ret_val)
+                memcpy(ret_val, slot + 8, 8);
+        return slot != NULL;
+}
+
+WEIR_UNUSED static inline void *weir_map_at_inline_(const weir_map *m, const void *key)
+{
+        char *slot;
+
+        if (!WEIR_MAP_WORDS_(m, key, key))
+                return weir_map_at(m, key);
+        weir_map_check_(m);
+        slot = weir_map_find_word_(m, weir_map_mix_(weir_map_word_(key), m->seed_), key);
+        return slot ? slot + 8 : NULL;
+}
+
+WEIR_UNUSED static inline void weir_map_put_inline_(weir_map *m, const void *key, const void *val)
+{
+        char *at;
+        bool  fresh;
+
+        if (!WEIR_MAP_WORDS_(m, key, val)) {
+                weir_map_put(m, key, val);
+                return;
+        }
+        weir_map_begin_(m);
+        at = weir_map_slot_word_(m, key, &fresh);
+        if (val)
+                memcpy(at, val, 8);
+        else
+                memset(at, 0, 8);
+        weir_map_end_(m);
+}
+
+WEIR_UNUSED static inline void *weir_map_slot_inline_(weir_map *m, const void *key, bool *ret_fresh)
+{
+        char *at;
+        bool  fresh;
+
+        if (!WEIR_MAP_WORDS_(m, key, key))
+                return weir_map_slot(m, key, ret_fresh);
+        weir_map_begin_(m);
+        at = weir_map_slot_word_(m, key, &fresh);
+        if (fresh)
+                memset(at, 0, 8);
+        weir_map_end_(m);
+        if (ret_fresh)
+                *ret_fresh = fresh;
+        return at;
+}
+
+WEIR_UNUSED static inline bool weir_map_del_inline_(weir_map *m, const void *key)
+{
+        uint64_t h;
+        char    *slot;
+
+        if (!WEIR_MAP_WORDS_(m, key, key))
+                return weir_map_del(m, key);
+        weir_map_begin_(m);
+        h = weir_map_mix_(weir_map_word_(key), m->seed_);
+        slot = weir_map_find_word_(m, h, key);
+        if (slot)
+                weir_map_take_out_(m, h, slot, 16, m->noscan_);
+        weir_map_end_(m);
+        return slot != NULL;
+}
+
+#define weir_map_get    weir_map_get_inline_
+#define weir_map_at     weir_map_at_inline_
+#define weir_map_put    weir_map_put_inline_
+#define weir_map_slot   weir_map_slot_inline_
+#define weir_map_del    weir_map_del_inline_
+#endif
+
 /* Looks for n keys in a row of three steps, each some keys behind the one before: fetches a group,
  * fetches the slot in it, compares. So many lines are on their way all the time. */
 enum { WEIR_MAP_BEHIND_ = 16 };
@@ -347,36 +520,45 @@ weir_map_find_many_(const weir_map *m, const char *keys, size_t n, void **ret, s
                     uint64_t (*hash)(const void *, const weir_map *),
                     bool (*equal)(const void *, const void *, const weir_map *))
 {
-        uint64_t hashes[2 * WEIR_MAP_BEHIND_];
-        size_t   found = 0;
+        struct {
+                uint64_t h;
+                char    *slot;                  /* where the key is if anywhere, mostly */
+        } on_way[2 * WEIR_MAP_BEHIND_], *w;
+        size_t found = 0;
 
         for (size_t i = 0; i < n + 2 * WEIR_MAP_BEHIND_; i++) {
-                uint64_t *at_h = &hashes[i % (2 * WEIR_MAP_BEHIND_)];
-                size_t    k = i - 2 * WEIR_MAP_BEHIND_;
+                size_t k = i - 2 * WEIR_MAP_BEHIND_;
 
+                w = &on_way[i % (2 * WEIR_MAP_BEHIND_)];
                 if (k < n) {
-                        char *slot = (char *)weir_map_find_(m, *at_h, keys + k * key_size, equal,
-                                                            slot_size);
+                        const char *key = keys + k * key_size;
+                        char       *slot = w->slot;
 
+                        if (!slot || __builtin_expect(!equal(slot, key, m), 0))
+                                slot = (char *)weir_map_find_(m, w->h, key, equal, slot_size);
                         ret[k] = slot ? slot + val_offset : NULL;
                         found += slot != NULL;
                 }
                 if (i < n) {
                         const weir_map_ref_ *r;
 
-                        *at_h = hash(keys + i * key_size, m);
-                        r = weir_map_ref_of_(m, *at_h);
-                        __builtin_prefetch(r->ctrl + ((*at_h >> 3) & r->mask));
+                        w->h = hash(keys + i * key_size, m);
+                        r = weir_map_ref_of_(m, w->h);
+                        __builtin_prefetch(r->ctrl + ((w->h >> 3) & r->mask));
                 }
+                w = &on_way[(i - WEIR_MAP_BEHIND_) % (2 * WEIR_MAP_BEHIND_)];
                 if (i - WEIR_MAP_BEHIND_ < n) {
-                        uint64_t h = hashes[(i - WEIR_MAP_BEHIND_) % (2 * WEIR_MAP_BEHIND_)];
-                        const weir_map_ref_ *r = weir_map_ref_of_(m, h);
-                        uint64_t             at = (h >> 3) & r->mask;
-                        uint32_t bits = weir_group_match_(weir_group_load_(r->ctrl + at), h & 0x7f);
+                        const weir_map_ref_ *r = weir_map_ref_of_(m, w->h);
+                        uint64_t             at = (w->h >> 3) & r->mask;
+                        weir_group_          g = weir_group_load_(r->ctrl + at);
+                        uint32_t             bits = weir_group_match_(g, w->h & 0x7f);
 
-                        at += bits ? (unsigned)__builtin_ctz(bits) : 0;
-                        if (bits)
-                                __builtin_prefetch(r->ctrl + r->mask + 16 + at * slot_size);
+                        w->slot = NULL;
+                        if (bits) {
+                                at += (unsigned)__builtin_ctz(bits);
+                                w->slot = (char *)r->ctrl - (at + 1) * slot_size;
+                                __builtin_prefetch(w->slot);
+                        }
                 }
         }
         return found;
@@ -393,10 +575,7 @@ static inline uint64_t weir_hash_word(uint64_t k, uint64_t seed)
 #define weir_equal_word(a, b) ((a) == (b))
 
 /* For keys that are strings: */
-static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
-{
-        return s ? weir_hash(s, strlen(s), seed) : 0;
-}
+WEIR_API uint64_t weir_hash_string(const char *s, uint64_t seed);
 #define weir_equal_string(a, b) ((a) == (b) || ((a) && (b) && strcmp((a), (b)) == 0))
 
 /* Defines, static and inline, a type NAME and functions for maps from K to V; hash(K, seed) and
@@ -414,6 +593,11 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
  *      weir_map *NAME_map(const NAME *m)               for the functions above */
 #define WEIR_MAP(name, K, V, hash, equal) WEIR_MAP_(name, K, V, hash, equal, WEIR_MAP_SCAN)
 #define WEIR_MAP_PLAIN(name, K, V, hash, equal) WEIR_MAP_(name, K, V, hash, equal, WEIR_MAP_NOSCAN)
+
+#define WEIR_MAP_WORD_IF_(hash, equal)                                                          \
+        (__builtin_strcmp(hash, "weir_hash_word") == 0 &&                                       \
+                         __builtin_strcmp(equal, "weir_equal_word") == 0                        \
+                 ? WEIR_MAP_WORD_ : 0)
 
 #define WEIR_MAP_(name, K, V, hash, equal, flags)                                               \
         typedef struct name { weir_map map_; } name;                                            \
@@ -447,10 +631,11 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
         {                                                                                       \
                 return (name *)weir_map_typed_(sizeof(K), offsetof(struct name##_slot_, val),   \
                                                sizeof(V), sizeof(struct name##_slot_),          \
-                                               name##_hash_, name##_equal_, hint, (flags),      \
+                                               name##_hash_, name##_equal_, hint,               \
+                                               (flags) | WEIR_MAP_WORD_IF_(#hash, #equal),      \
                                                __FILE__, __LINE__);                             \
         }                                                                                       \
-        WEIR_UNUSED static inline name##_val_ *name##_get(const name *m, K key)                 \
+        WEIR_UNUSED WEIR_ALWAYS_INLINE static inline name##_val_ *name##_get(const name *m, K key) \
         {                                                                                       \
                 struct name##_slot_ *s;                                                         \
                 if (__builtin_expect(!m, 0))                                                    \
@@ -500,7 +685,7 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
         {                                                                                       \
                 *name##_slot(m, key, NULL) = val;                                               \
         }                                                                                       \
-        WEIR_UNUSED static inline bool name##_del(name *m, K key)                               \
+        WEIR_UNUSED WEIR_ALWAYS_INLINE static inline bool name##_del(name *m, K key)            \
         {                                                                                       \
                 uint64_t h;                                                                     \
                 void    *s;                                                                     \
@@ -511,7 +696,8 @@ static inline uint64_t weir_hash_string(const char *s, uint64_t seed)
                 s = weir_map_find_(&m->map_, h, &key, name##_equal_of_,                         \
                                    sizeof(struct name##_slot_));                                \
                 if (s)                                                                          \
-                        weir_map_remove_(&m->map_, h, s);                                       \
+                        weir_map_take_out_(&m->map_, h, s, sizeof(struct name##_slot_),         \
+                                           (flags) & WEIR_MAP_NOSCAN);                          \
                 weir_map_end_(&m->map_);                                                        \
                 return s != NULL;                                                               \
         }                                                                                       \

@@ -10,7 +10,9 @@
  * the memory block has room for. An append thus costs an assignment mostly, and each element is
  * copied a few times at most.
  *
- * Elements are scanned for pointers unless they are numbers, which the macros see.
+ * Elements are scanned for pointers unless they are numbers, which the macros see. A slice whose
+ * elements are of a type declared by WEIR_TYPE can be grown by the functions that end in _typed:
+ * then only the fields that the type names are looked at.
  *
  * The macros name their slice more than once: it must not have side effects. Other arguments are
  * evaluated once.
@@ -36,6 +38,7 @@
 #define WEIR_SLICE_H
 
 #include <weir/base.h>
+#include <weir/gc.h>
 
 WEIR_DECLS_BEGIN
 
@@ -102,15 +105,31 @@ WEIR_API size_t weir_slice_next_cap(size_t cap, size_t need, unsigned flags);
 /* Makes room for n more elements, so that appending them moves nothing. */
 #define weir_slice_reserve(s, n) WEIR_SLICE_GROW_(s, (n), WEIR_SCAN_OF_(*(s).ptr))
 
-#ifdef __cplusplus
+/* Room by value: a slice whose address nobody takes stays in registers. */
+struct weir_slice_room_ {
+        void  *ptr;
+        size_t cap;
+};
+
+static inline struct weir_slice_room_ weir_slice_grown_(void *ptr, size_t len, size_t cap,
+                                                        size_t elem_size, size_t more,
+                                                        unsigned flags)
+{
+        struct weir_slice_room_ room_;
+
+        room_.ptr = weir_slice_grow_by(ptr, len, &cap, elem_size, more, flags);
+        room_.cap = cap;
+        return room_;
+}
+
 #define WEIR_SLICE_GROW_(s, n, flags)                                                           \
-        ((void)((s).ptr = static_cast<decltype((s).ptr)>(weir_slice_grow_by(                    \
-                        (s).ptr, (s).len, &(s).cap, sizeof *(s).ptr, (n), (flags)))))
-#else
-#define WEIR_SLICE_GROW_(s, n, flags)                                                           \
-        ((void)((s).ptr = weir_slice_grow_by((s).ptr, (s).len, &(s).cap, sizeof *(s).ptr, (n),  \
-                                             (flags))))
-#endif
+        __extension__({                                                                         \
+                struct weir_slice_room_ wroom_ = weir_slice_grown_((s).ptr, (s).len, (s).cap,   \
+                                                        sizeof *(s).ptr, (n), (flags));         \
+                (s).ptr = (__typeof__((s).ptr))wroom_.ptr;                                      \
+                (s).cap = wroom_.cap;                                                           \
+                (void)0;                                                                        \
+        })
 
 /* ---- elements ---- */
 
@@ -184,6 +203,106 @@ static inline size_t weir_bounds_range(size_t i, size_t j, size_t len)
                 weir_slice_move((s).ptr, 0, wfrom_, wmany_, sizeof *(s).ptr);                   \
                 wmany_;                                                                         \
         })
+
+/* ---- elements of a declared type ----
+ *
+ * The same for slices whose elements are of a type T that WEIR_TYPE, WEIR_TYPE_PLAIN or
+ * WEIR_TYPE_PARTS declares (weir_any_ptr: of pointers). What is done to elements as a whole goes
+ * by weir_gc_move; to a pointer field of one, weir_set(weir_at(s, i).field, p) stores. A slice is
+ * grown by these alone, from the beginning.
+ *
+ *         typedef weir_slice(node) nodes;
+ *
+ *         weir_append_typed(all, node, ((node){ .next = first }));
+ *         weir_set(weir_at(all, 0).next, second);
+ *
+ * All of them: Parks: as weir_gc_alloc.  From: goroutine.  Fails: never.  Panics: as without
+ * _typed; when T and the elements differ in size, the compiler complains. */
+#define weir_append_typed(s, T, v)                                                              \
+        __extension__({                                                                         \
+                __typeof__(*(s).ptr) wval_ = (v);                                               \
+                if ((s).len >= (s).cap)                                                         \
+                        WEIR_SLICE_GROW_TYPED_(s, T, 1);                                        \
+                weir_slice_store_typed_(s, (s).len, wval_);                                     \
+                (s).len++;                                                                      \
+                (void)0;                                                                        \
+        })
+
+#define weir_append_many_typed(s, T, from, n)                                                   \
+        __extension__({                                                                         \
+                const __typeof__(*(s).ptr) *wfrom_ = (from);                                    \
+                size_t                      wmany_ = (n);                                       \
+                WEIR_SLICE_GROW_TYPED_(s, T, wmany_);                                           \
+                weir_gc_move((s).ptr + (s).len, wfrom_, wmany_ * sizeof *(s).ptr);              \
+                (s).len += wmany_;                                                              \
+                (void)0;                                                                        \
+        })
+
+#define weir_slice_reserve_typed(s, T, n) WEIR_SLICE_GROW_TYPED_(s, T, (n))
+
+#define weir_slice_insert_typed(s, T, i, from, n)                                               \
+        __extension__({                                                                         \
+                size_t                      wi_ = (i), wmany_ = (n);                            \
+                const __typeof__(*(s).ptr) *wfrom_ = (from);                                    \
+                weir_bounds_range(wi_, (s).len, (s).len);                                       \
+                (s).ptr = (__typeof__((s).ptr))weir_slice_put_typed((s).ptr, (s).len, &(s).cap, \
+                                WEIR_SLICE_TYPE_(s, T), wi_, wfrom_, wmany_);                   \
+                (s).len += wmany_;                                                              \
+                (void)0;                                                                        \
+        })
+
+#define weir_slice_delete_typed(s, T, i, n)                                                     \
+        __extension__({                                                                         \
+                size_t wi_ = (i), wmany_ = (n);                                                 \
+                weir_slice_cut_typed((s).ptr, (s).len, WEIR_SLICE_TYPE_(s, T), wi_, wmany_);    \
+                (s).len -= wmany_;                                                              \
+                (void)0;                                                                        \
+        })
+
+#define weir_slice_copy_typed(s, from)                                                          \
+        __extension__({                                                                         \
+                const __typeof__(*(s).ptr) *wfrom_ = (from).ptr;                                \
+                size_t wmany_ = (s).len < (from).len ? (s).len : (from).len;                    \
+                weir_gc_move((s).ptr, wfrom_, wmany_ * sizeof *(s).ptr);                        \
+                wmany_;                                                                         \
+        })
+
+#define WEIR_SLICE_TYPE_(s, T)                                                                  \
+        (&WEIR_CAT(weir_type_, T) + 0 * sizeof(char[sizeof(T) == sizeof *(s).ptr ? 1 : -1]))
+
+#define WEIR_SLICE_GROW_TYPED_(s, T, n)                                                         \
+        __extension__({                                                                         \
+                struct weir_slice_room_ wroom_ = weir_slice_grown_typed_((s).ptr, (s).len,      \
+                                                (s).cap, WEIR_SLICE_TYPE_(s, T), (n));          \
+                (s).ptr = (__typeof__((s).ptr))wroom_.ptr;                                      \
+                (s).cap = wroom_.cap;                                                           \
+                (void)0;                                                                        \
+        })
+
+/* While no collection is under way an element is assigned to like any other. */
+#define weir_slice_store_typed_(s, i, v)                                                        \
+        (__atomic_load_n(&weir__gc_barrier, __ATOMIC_RELAXED)                                   \
+                 ? weir_gc_move((s).ptr + (i), &(v), sizeof(v))                                 \
+                 : (void)((s).ptr[i] = (v)))
+
+/* weir_slice_grow_by for elements of type t; the block is one of weir_gc_alloc. */
+WEIR_API void *weir_slice_grow_typed(void *ptr, size_t len, size_t *cap, const weir_type *t,
+                                     size_t more);
+WEIR_API void  weir_slice_cut_typed(void *ptr, size_t len, const weir_type *t, size_t i, size_t n);
+WEIR_API void *weir_slice_put_typed(void *ptr, size_t len, size_t *cap, const weir_type *t,
+                                    size_t i, const void *from, size_t n);
+
+static inline struct weir_slice_room_ weir_slice_grown_typed_(void *ptr, size_t len, size_t cap,
+                                                             const weir_type *t, size_t more)
+{
+        struct weir_slice_room_ room_;
+
+        room_.ptr = weir_slice_grow_typed(ptr, len, &cap, t, more);
+        room_.cap = cap;
+        return room_;
+}
+
+/* ---- views ---- */
 
 /* A slice of the n elements at ptr, wherever they are; nothing is copied, and cap is len. In a
  * definition: __auto_type s = weir_slice_of(p, n); weir_slice_set(s, p, n) assigns to one.

@@ -6,6 +6,11 @@
 
 #include "base/base.h"
 
+/* The one that every processor of its kind has. */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* ---- switch.S ---- */
 
 /* A stack that is not running.
@@ -147,6 +152,55 @@ const char *weir__arch_feature(enum feature f, const char **ret_what);
 uint64_t weir__arch_ask(void);
 
 /* ---- routines on bytes: bytes_*.c of the processor ---- */
+
+/* Short strings, without calls: names are short, and what the calls and their cases take is as much
+ * as hashing one. A string is short if it ends within 32 bytes, which its page has. As strlen does
+ * these look beyond the end, which what watches memory is not to see: there no string is short. */
+#if defined(__SSE2__) && !WEIR_ASAN && !WEIR_TSAN
+static inline uint32_t weir__arch_equal_32(const char *a, __m128i low, __m128i high)
+{
+        const __m128i *p = (const __m128i *)(const void *)a;
+
+        return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(p), low)) |
+               (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(p + 1), high)) << 16;
+}
+
+/* The length of s, or 32 and more: it is not short. */
+static inline size_t weir__arch_short_len(const char *s)
+{
+        uint32_t ends;
+
+        if (unlikely(((uintptr_t)s & 4095) > 4096 - 32))
+                return 32;
+        ends = weir__arch_equal_32(s, _mm_setzero_si128(), _mm_setzero_si128());
+        return ends ? (unsigned)__builtin_ctz(ends) : 32;
+}
+
+/* Whether t is s, which is short and has n bytes: 1, 0; -1: that is not to be told without calls. */
+static inline int weir__arch_short_equal(const char *t, const char *s, size_t n)
+{
+        const __m128i *p = (const __m128i *)(const void *)s;
+
+        if (unlikely(((uintptr_t)t & 4095) > 4096 - 32))
+                return -1;
+        return !(~weir__arch_equal_32(t, _mm_loadu_si128(p), _mm_loadu_si128(p + 1)) &
+                 (((uint32_t)2 << n) - 1));
+}
+#else
+static inline size_t weir__arch_short_len(const char *s)
+{
+        (void)s;
+        return 32;
+}
+
+static inline int weir__arch_short_equal(const char *t, const char *s, size_t n)
+{
+        (void)t;
+        (void)s;
+        (void)n;
+        return -1;
+}
+#endif
 
 /* A set of bytes: bit `high nibble & 7` of row[high nibble / 8][low nibble]. */
 struct bytes_set {

@@ -12,53 +12,16 @@
  *         and it would be a call through a table.
  *         SipHash: three times the time, for a secret that a map need not keep from who can read
  *         its memory; who cannot, cannot choose keys that meet without knowing the seed. */
-#include "data/data.h"
-#include <weir/map.h>
-
-static const uint64_t secret[4] = {
-        UINT64_C(0xa0761d6478bd642f), UINT64_C(0xe7037ed1a0b428db),
-        UINT64_C(0x8ebc6af09c88c6e3), UINT64_C(0x589965cc75374cc3),
-};
-
-static inline uint64_t fold(uint64_t a, uint64_t b)
-{
-        __extension__ typedef unsigned __int128 wide;
-        wide p = (wide)a * b;
-
-        return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
-static inline uint64_t load8(const uint8_t *p)
-{
-        uint64_t w;
-
-        memcpy(&w, p, 8);
-        return w;
-}
-
-static inline uint64_t load4(const uint8_t *p)
-{
-        uint32_t w;
-
-        memcpy(&w, p, 4);
-        return w;
-}
+#include "data/hash.h"
 
 uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
 {
         const uint8_t *p = from, *end = n ? p + n : p;
         uint64_t       a = 0, b = 0, other;
 
-        seed ^= fold(seed ^ secret[0], secret[1]);
-        other = seed << 29 | seed >> 35;
-        if (n - 8 <= 24) {
-                size_t back = n > 16 ? n - 16 : 0;      /* without a branch, as the next line */
-
-                a = load8(p) ^ other;
-                b = load8(p + (n < 16 ? n - 8 : 8)) ^ seed;
-                return fold(secret[1] ^ n, fold(a, b) ^ fold(load8(p + back) ^ other ^ secret[2],
-                                                             load8(end - 8) ^ seed ^ secret[3]));
-        }
+        seed = hash_seed(seed, &other);
+        if (n - 8 <= 24)
+                return hash_name(p, n, seed, other);
         if (n >= 8) {
                 if (n > 48) {
                         uint64_t s1 = seed, s2 = seed;
@@ -81,4 +44,11 @@ uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
                 a = (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
         }
         return fold(secret[1] ^ n, fold(a ^ other, b ^ seed));
+}
+
+uint64_t weir_hash_string(const char *s, uint64_t seed)
+{
+        size_t n = s ? weir__arch_short_len(s) : 0;
+
+        return s ? hash_text(s, likely(n < 32) ? n : strlen(s), seed) : 0;
 }

@@ -3,13 +3,16 @@
  * What    A hash map of Swiss tables, whose growth is bounded by dividing it into many tables.
  * Shape
  *         hash    | depth bits: which table |  ...  | which group first | 7 bits: control byte |
- *         map --> directory of 2^depth refs --> table: control bytes of groups of 16 | slots
+ *         map --> directory of 2^depth refs --> table: slots | control bytes, in groups of 16
  *                    [a] [a] [b] [c]            probing goes from group to group, by 1, 2, 3, ...
+ *                                               slot i ends i slots before the control bytes, so
+ *                                               that their address is all that finding it needs
  *         A map begins with one table of 8 slots, which doubles up to slots_max_ (some thousand,
  *         160 KiB). A full one of that size is split by the next bit of the hash; when it shares
  *         that bit already with its neighbour in the directory, that doubles. Neighbours that
  *         became small are merged, and the directory halves when no table needs its last bit
- * (map_table.c). States  Of a table: map.h. An iteration reads the table that it is in even after
+ *         (map_table.c).
+ * States  Of a table: weir/map.h. An iteration reads the table that it is in even after
  *         that was replaced (map_iter.c).
  * Order   None: a map is changed by one goroutine while no other reads it. writing_ is there to
  *         notice who does it all the same: seen set by whoever begins, or cleared by whoever ends.
@@ -22,6 +25,7 @@
  *         entries with each operation: every lookup would look in two places. Chains: a line more
  *         for each entry looked at. Hashes stored beside the keys: eight bytes for each to save
  *         what the seven bits save already. */
+#define WEIR_MAP_CALLED_
 #include "data/map.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -38,7 +42,7 @@ static uint64_t hash_of_cstr(const void *k, size_t n, uint64_t seed)
 
         (void)n;
         memcpy(&s, k, sizeof s);
-        return s ? weir_hash(s, strlen(s), seed) : 0;
+        return weir_hash_string(s, seed);
 }
 
 static bool equal_of_cstr(const void *a, const void *b, size_t n)
@@ -141,6 +145,7 @@ weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size
                 m->mode_ = MODE_STRING;
         else if (h->hash == weir_hash_bytes.hash && h->equal == weir_hash_bytes.equal)
                 m->mode_ = key_size == 8 ? MODE_WORD : key_size == 4 ? MODE_HALF : MODE_BYTES;
+        m->words_ = m->mode_ == MODE_WORD && val_size == 8;
         finish(m, hint, file, line);
         return m;
 }
@@ -153,6 +158,18 @@ weir_map *weir_map_new(const weir_hasher *h, size_t key_size, size_t val_size, s
         return weir_map_new_at(h, key_size, val_size, hint, WEIR_MAP_SCAN, "?", 0);
 }
 
+/* Whether what calls itself weir_hash_word takes its keys for the words that they are: of a double,
+ * say, it takes the number. Then words are hashed here without a call, when they are moved. */
+static bool hashes_words(size_t key_size, uint64_t (*hash)(const void *, uint64_t))
+{
+        static const uint64_t probe[] = { 0x3ff8000000000000, 0xfff0123456789abc, 1, UINT64_MAX };
+
+        for (size_t i = 0; key_size == sizeof *probe && i < COUNT(probe); i++)
+                if (hash(&probe[i], 7) != weir_map_mix_(probe[i], 7))
+                        return false;
+        return key_size == sizeof *probe;
+}
+
 weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t val_size, size_t slot_size,
                           uint64_t (*hash)(const void *, uint64_t),
                           bool (*equal)(const void *, const void *), size_t hint, unsigned flags,
@@ -160,7 +177,7 @@ weir_map *weir_map_typed_(size_t key_size, size_t val_offset, size_t val_size, s
 {
         weir_map *m = make(key_size, val_offset, val_size, slot_size, flags);
 
-        m->mode_ = MODE_TYPED;
+        m->mode_ = flags & WEIR_MAP_WORD_ && hashes_words(key_size, hash) ? MODE_WORD : MODE_TYPED;
         m->hash_ = hash;
         m->equal_ = equal;
         finish(m, hint, file, line);
@@ -222,6 +239,22 @@ LOOK(hasher)
 LOOK(typed)
 #undef LOOK
 
+__attribute__((__noinline__)) void *weir__map_seek_string(const weir_map *m, const void *key,
+                                                          uint64_t *ret_hash)
+{
+        *ret_hash = hash_string(key, m);
+        return find_string(m, *ret_hash, key);
+}
+
+static __attribute__((__noinline__)) bool get_text(const weir_map *m, const void *key,
+                                                   void *ret_val)
+{
+        uint64_t h;
+        char    *slot = seek_string(m, key, &h);
+
+        return slot && (!ret_val || give(m, slot, ret_val));
+}
+
 static __attribute__((__noinline__)) bool get_other(const weir_map *m, const void *key,
                                                     void *ret_val)
 {
@@ -245,6 +278,8 @@ bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
         if (unlikely(!m))
                 return false;
         weir_map_check_(m);
+        if (m->mode_ == MODE_STRING)
+                return get_text(m, key, ret_val);
         if (m->mode_ != MODE_WORD || m->slot_size_ != 16)
                 return get_other(m, key, ret_val);
         slot = weir_map_find_(m, hash_word(key, m), key, equal_word, 16);
@@ -260,9 +295,16 @@ bool weir_map_get(const weir_map *m, const void *key, void *ret_val)
 
 void *weir_map_at(const weir_map *m, const void *key)
 {
+        uint64_t h;
+        char    *slot;
+
         if (unlikely(!m))
                 return NULL;
         weir_map_check_(m);
+        if (m->mode_ == MODE_STRING) {
+                slot = seek_string(m, key, &h);
+                return slot ? slot + m->val_offset_ : NULL;
+        }
         return m->mode_ == MODE_WORD ? at_word(m, key) : at_other(m, key);
 }
 
@@ -281,12 +323,23 @@ size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **re
 #undef CALL
 }
 
+static inline char *seek(const weir_map *m, const void *key, uint64_t *ret_hash)
+{
+        if (likely(m->mode_ == MODE_WORD)) {
+                *ret_hash = hash_word(key, m);
+                return find_word(m, *ret_hash, key);
+        }
+        if (likely(m->mode_ == MODE_STRING))
+                return seek_string(m, key, ret_hash);
+        *ret_hash = map_hash(m, key);
+        return map_find(m, *ret_hash, key);
+}
+
 /* The slot of the key, put if need be with a value of zeroes. */
 static inline char *slot_of(weir_map *m, const void *key, bool *ret_fresh)
 {
-        bool     word = likely(m->mode_ == MODE_WORD);
-        uint64_t h = word ? hash_word(key, m) : map_hash(m, key);
-        char    *slot = word ? find_word(m, h, key) : map_find(m, h, key);
+        uint64_t h;
+        char    *slot = seek(m, key, &h);
 
         *ret_fresh = !slot;
         if (slot)
@@ -340,15 +393,9 @@ bool weir_map_del(weir_map *m, const void *key)
         if (unlikely(!m))
                 return false;
         weir_map_begin_(m);
-        if (likely(m->mode_ == MODE_WORD)) {
-                h = hash_word(key, m);
-                slot = find_word(m, h, key);
-        } else {
-                h = map_hash(m, key);
-                slot = map_find(m, h, key);
-        }
+        slot = seek(m, key, &h);
         if (slot)
-                weir_map_remove_(m, h, slot);
+                weir__map_remove(m, h, slot);
         weir_map_end_(m);
         return slot != NULL;
 }

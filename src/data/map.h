@@ -2,7 +2,7 @@
 #ifndef WEIR_DATA_MAP_H
 #define WEIR_DATA_MAP_H
 
-#include "data/data.h"
+#include "data/hash.h"
 #include <weir/go.h>
 #include <weir/map.h>
 
@@ -14,30 +14,26 @@ enum { GROUP = 16, SLOTS_FIRST = 8, SLOTS_FLOOR = 16, SLOTS_CEILING = 16384,
 /* How keys are hashed and compared. */
 enum map_mode { MODE_WORD, MODE_HALF, MODE_BYTES, MODE_STRING, MODE_HASHER, MODE_TYPED };
 
-/* A table.
- *
- *   used   by the map that its directory lists it in; only a writer of that map touches it, but for
- *          visited, which an iteration sets
- *   stale  by nobody: it never changes again. Its slots were given back, unless it was visited:
- *          then iterations may still read them, and they are left to the collector
- *
- *   used -> stale  when its entries have been copied to others */
-struct weir_map_table_ {
-        uint8_t *ctrl;          /* const: the control bytes of all groups, then the slots */
-        uint32_t mask;          /* const: groups less one */
-        uint32_t slots;         /* const: less than a group of them, or all of the groups' */
-        uint32_t live;          /* the map's writer: entries */
-        uint32_t depth;         /* const: how many first bits of their hashes the entries share */
-        uint32_t left;          /* the map's writer: how many empty slots may be filled yet */
-        uint32_t visited;       /* atomic: an iteration has been here */
-        uint32_t stale;         /* the map's writer */
-        uint32_t clears;        /* const: of the map when it was made */
-        uint32_t least;         /* the map's writer: with fewer entries it is to shrink or merge */
-};
-
-static inline char *table_slots(const struct weir_map_table_ *t)
+/* The slot with this index, and back. */
+static inline char *slot_at(const struct weir_map_table_ *t, size_t i, size_t size)
 {
-        return (char *)t->ctrl + GROUP * ((size_t)t->mask + 1);
+        return (char *)t->ctrl - (i + 1) * size;
+}
+
+static inline size_t slot_index(const struct weir_map_table_ *t, const void *slot, size_t size)
+{
+        return (size_t)((char *)t->ctrl - (const char *)slot) / size - 1;
+}
+
+/* Where the memory of a table begins: what is before its control bytes. */
+static inline size_t slots_bytes(uint32_t slots, size_t size)
+{
+        return ALIGN_UP(slots * size, (size_t)GROUP);
+}
+
+static inline char *table_memory(const struct weir_map_table_ *t, size_t size)
+{
+        return (char *)t->ctrl - slots_bytes(t->slots, size);
 }
 
 static inline size_t map_index(const weir_map *m, uint64_t h)
@@ -81,7 +77,7 @@ static inline uint64_t hash_string(const void *key, const weir_map *m)
         const char *s;
 
         memcpy(&s, key, sizeof s);
-        return s ? weir_hash(s, strlen(s), m->seed_) : 0;
+        return weir_hash_string(s, m->seed_);
 }
 
 static inline uint64_t hash_hasher(const void *key, const weir_map *m)
@@ -184,6 +180,47 @@ FIND(hasher)
 FIND(typed)
 #undef FIND
 
+/* The slot of a key and its hash, where both are strings. A short one is looked for without a call,
+ * so that nothing has to be saved; where that does not do, all is done again, anyhow. */
+void *weir__map_seek_string(const weir_map *m, const void *key, uint64_t *ret_hash);
+
+static inline __attribute__((always_inline)) void *
+seek_string(const weir_map *m, const void *key, uint64_t *ret_hash)
+{
+        const weir_map_ref_ *r;
+        const char          *s;
+        uint64_t             h, at, step = 0;
+        size_t               n;
+
+        memcpy(&s, key, sizeof s);
+        n = likely(s) ? weir__arch_short_len(s) : 32;
+        if (unlikely(n >= 32))
+                return weir__map_seek_string(m, key, ret_hash);
+        *ret_hash = h = hash_text(s, n, m->seed_);
+        r = weir_map_ref_of_(m, h);
+        for (at = (h >> 3) & r->mask;; at = (at + step) & r->mask) {
+                weir_group_ g = weir_group_load_(r->ctrl + at);
+
+                for (uint32_t bits = weir_group_match_(g, h & 0x7f); bits; bits &= bits - 1) {
+                        char *slot = (char *)r->ctrl - (at + (unsigned)__builtin_ctz(bits) + 1) *
+                                                               (size_t)m->slot_size_;
+                        const char *t;
+                        int         same;
+
+                        memcpy(&t, slot, sizeof t);
+                        if (t == s)
+                                return slot;
+                        same = likely(t) ? weir__arch_short_equal(t, s, n) : 0;
+                        if (unlikely(same < 0))
+                                return weir__map_seek_string(m, key, ret_hash);
+                        if (same)
+                                return slot;
+                }
+                if (likely(weir_group_match_(g, WEIR_MAP_EMPTY_)) || (step += 16) > r->mask)
+                        return NULL;
+        }
+}
+
 static inline void *map_find(const weir_map *m, uint64_t h, const void *key)
 {
 #define CALL(kind) return find_##kind(m, h, key)
@@ -196,6 +233,9 @@ void weir__map_reset(weir_map *m);
 
 /* Tables for so many entries, in a map that has none. */
 void weir__map_presize(weir_map *m, size_t hint);
+
+/* Takes the entry in a slot out. */
+void weir__map_remove(weir_map *m, uint64_t h, void *slot);
 
 /* Makes every table stale. */
 void weir__map_drop_all(weir_map *m);

@@ -25,7 +25,7 @@ static inline void open_group(weir_map_iter *it, const struct weir_map_table_ *t
 {
         size_t first = GROUP * (size_t)((it->group_ + it->offset_) & t->mask);
 
-        it->slots_ = table_slots(t) + first * it->map->slot_size_;
+        it->slots_ = slot_at(t, first, it->map->slot_size_);
         it->bits_ = weir_group_full_(weir_group_load_(t->ctrl + first));
 }
 
@@ -62,7 +62,7 @@ static slowpath bool still(const weir_map_iter *it, void **slot)
         if (h < it->from_ || h > it->to_)
                 return false;
         if (!t->stale)
-                return t->ctrl[(size_t)((char *)*slot - table_slots(t)) / m->slot_size_] < 0x80;
+                return t->ctrl[slot_index(t, *slot, m->slot_size_)] < 0x80;
         now = map_find(m, h, *slot);
         if (!now)
                 return t->clears == m->clears_ && !map_equal(m, *slot, *slot);
@@ -94,7 +94,7 @@ bool weir_map_step_(weir_map_iter *it, void **ret_slot)
                                 unsigned i = (unsigned)__builtin_ctz(it->bits_);
 
                                 it->bits_ &= it->bits_ - 1;
-                                *ret_slot = (char *)it->slots_ + i * m->slot_size_;
+                                *ret_slot = (char *)it->slots_ - i * m->slot_size_;
                                 if (likely(it->epoch_ == m->epoch_) || still(it, ret_slot))
                                         return true;
                         }

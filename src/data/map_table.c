@@ -39,29 +39,31 @@ static struct weir_map_table_ *table_new(const weir_map *m, uint32_t slots, uint
 {
         struct weir_map_table_ *t = weir__gc_new(MEM_PLAIN, sizeof *t);
         uint32_t                groups = (slots + GROUP - 1) / GROUP;
-        size_t                  bytes;
+        size_t                  front = slots_bytes(slots, m->slot_size_), bytes;
+        char                   *memory;
 
         t->slots = slots;
         t->mask = groups - 1;
         t->left = capacity(slots);
         t->depth = depth;
         t->clears = m->clears_;
-        bytes = (size_t)groups * GROUP + (size_t)slots * m->slot_size_;
+        bytes = (size_t)groups * GROUP + front;
         t->least = bytes > SPARED ? slots / 16 : 0;
         t->least = MAX(t->least, (uint32_t)(depth || slots > GROUP));
-        t->ctrl = m->noscan_ ? weir__gc_new_dirty(bytes) : weir__gc_new(MEM_PLAIN, bytes);
+        memory = m->noscan_ ? weir__gc_new_dirty(bytes) : weir__gc_new(MEM_PLAIN, bytes);
+        t->ctrl = (uint8_t *)memory + front;
         memset(t->ctrl, WEIR_MAP_EMPTY_, (size_t)groups * GROUP);
         if (slots < GROUP)
                 memset(t->ctrl + slots, WEIR_MAP_NEVER_, GROUP - slots);
         return t;
 }
 
-static void retire(struct weir_map_table_ *t)
+static void retire(const weir_map *m, struct weir_map_table_ *t)
 {
         t->stale = 1;
         if (load_relaxed(&t->visited))
                 return;
-        weir__mem_drop(t->ctrl);
+        weir__mem_drop(table_memory(t, m->slot_size_));
         weir__mem_drop(t);
 }
 
@@ -75,7 +77,7 @@ static void directory_new(weir_map *m, uint32_t depth)
         m->refs_ = weir__gc_new(MEM_PLAIN, n * (sizeof *m->refs_ + sizeof *m->tables_));
         m->tables_ = (struct weir_map_table_ **)(void *)(m->refs_ + n);
         m->depth_ = depth;
-        m->shift_ = 60 - depth;
+        m->shift_ = (uint8_t)(60 - depth);
 }
 
 static void directory_resize(weir_map *m, uint32_t depth)
@@ -153,7 +155,6 @@ move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ 
         unsigned bit, uint64_t (*hash)(const void *, const weir_map *))
 {
         size_t      size = m->slot_size_;
-        const char *slots = table_slots(from);
         uint8_t     filled[2][GROUPS_COUNTED], *const fill[2] = { filled[0],
                                                                   filled[to[0] != to[1]] };
         uint32_t    all = 0, second = 0;
@@ -167,7 +168,7 @@ move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ 
 
                 for (; bits; bits &= bits - 1) {
                         size_t                  at = GROUP * group + (unsigned)__builtin_ctz(bits);
-                        const char             *slot = slots + at * size;
+                        const char             *slot = slot_at(from, at, size);
                         uint64_t                h = hash(slot, m);
                         unsigned                k = h >> bit & 1;
                         struct weir_map_table_ *t = to[k];
@@ -181,7 +182,7 @@ move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ 
                                 i = free_slot(t, h);
                         }
                         t->ctrl[i] = h & 0x7f;
-                        copy_slot(table_slots(t) + i * size, slot, size);
+                        copy_slot(slot_at(t, i, size), slot, size);
                         all++;
                         second += k;
                 }
@@ -189,7 +190,8 @@ move_by(weir_map *m, const struct weir_map_table_ *from, struct weir_map_table_ 
         for (int i = 0; i < 2; i++) {
                 to[i]->live += i ? second : all - second;
                 to[i]->left -= i ? second : all - second;
-                moved(m->noscan_ ? MEM_NOSCAN : MEM_PLAIN, table_slots(to[i]), to[i]->slots * size);
+                moved(m->noscan_ ? MEM_NOSCAN : MEM_PLAIN, table_memory(to[i], size),
+                      to[i]->slots * size);
         }
 }
 
@@ -213,7 +215,7 @@ static struct weir_map_table_ *replace(weir_map *m, struct weir_map_table_ *t, u
 
         move(m, t, (struct weir_map_table_ *const[2]){ fresh, fresh }, 0);
         directory_set(m, fresh, h);
-        retire(t);
+        retire(m, t);
         m->epoch_++;
         weir__count(map_moves, 1);
         return fresh;
@@ -237,7 +239,7 @@ static void split(weir_map *m, struct weir_map_table_ *t, uint64_t h)
         if (depth == m->depth_)
                 m->deepest_ += 2;
         m->ntables_++;
-        retire(t);
+        retire(m, t);
         m->epoch_++;
         weir__count(map_splits, 1);
 }
@@ -293,7 +295,7 @@ void *weir_map_add_(weir_map *m, uint64_t h)
                                 t->ctrl[i] = h & 0x7f;
                                 t->live++;
                                 m->len_++;
-                                return table_slots(t) + i * m->slot_size_;
+                                return slot_at(t, i, m->slot_size_);
                         }
                 }
                 grow(m, h);
@@ -313,7 +315,7 @@ static struct weir_map_table_ *replace_smaller(weir_map *m, struct weir_map_tabl
  * long as both are nearly empty. Thresholds are so low that an entry is moved by this less than
  * once. A table whose neighbour is too full for it asks again when it has lost another eighth; with
  * less than a 32nd of its slots filled, at each deletion. */
-static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
+slowpath void weir_map_shrink_(weir_map *m, struct weir_map_table_ *t, uint64_t h)
 {
         t = replace_smaller(m, t, h);
         while (t->depth && t->slots == m->slots_max_) {
@@ -340,46 +342,21 @@ static slowpath void shrink(weir_map *m, struct weir_map_table_ *t, uint64_t h)
                         for (size_t i = 0; i < (size_t)1 << depth; i++)
                                 m->deepest_ += m->tables_[i]->depth == depth;
                 }
-                retire(t);
-                retire(other);
+                retire(m, t);
+                retire(m, other);
                 m->epoch_++;
                 weir__count(map_merges, 1);
                 t = replace_smaller(m, whole, h);
         }
 }
 
-static inline void take_out(weir_map *m, struct weir_map_table_ *t, uint64_t h, size_t i)
-{
-        weir_group_ g = weir_group_load_(t->ctrl + i / GROUP * GROUP);
-        bool        empty = !t->mask || weir_group_match_(g, WEIR_MAP_EMPTY_);
-
-        t->ctrl[i] = empty ? WEIR_MAP_EMPTY_ : WEIR_MAP_DELETED_;
-        t->left += empty;
-        m->len_--;
-        m->epoch_++;
-        if (unlikely(--t->live < t->least))
-                shrink(m, t, h);
-}
-
-static __attribute__((__noinline__)) void remove_other(weir_map *m, struct weir_map_table_ *t,
-                                                       uint64_t h, void *slot)
-{
-        size_t i = (size_t)((char *)slot - table_slots(t)) / m->slot_size_;
-
-        if (!m->noscan_)
-                memset(slot, 0, m->slot_size_);
-        take_out(m, t, h, i);
-}
-
 /* Slots of two words without pointers need neither a division nor a call. */
-void weir_map_remove_(weir_map *m, uint64_t h, void *slot)
+void weir__map_remove(weir_map *m, uint64_t h, void *slot)
 {
-        struct weir_map_table_ *t = m->tables_[map_index(m, h)];
-
         if (m->slot_size_ == 16 && m->noscan_)
-                take_out(m, t, h, (size_t)((char *)slot - table_slots(t)) / 16);
+                weir_map_take_out_(m, h, slot, 16, true);
         else
-                remove_other(m, t, h, slot);
+                weir_map_take_out_(m, h, slot, m->slot_size_, m->noscan_);
 }
 
 /* ---- all ---- */
@@ -416,7 +393,7 @@ void weir__map_drop_all(weir_map *m)
                 struct weir_map_table_ *t = m->tables_[i];
 
                 i += (size_t)1 << (m->depth_ - t->depth);
-                retire(t);
+                retire(m, t);
         }
         if (n)
                 weir__mem_drop(m->refs_);
@@ -440,7 +417,7 @@ bool weir__map_check(const weir_map *m)
                             m->refs_[k].mask != (uint64_t)t->mask * GROUP)
                                 return false;
                 for (size_t k = 0; k < t->slots; k++) {
-                        const char *slot = table_slots(t) + k * m->slot_size_;
+                        const char *slot = slot_at(t, k, m->slot_size_);
 
                         empty += t->ctrl[k] == WEIR_MAP_EMPTY_;
                         if (t->ctrl[k] >= 0x80)

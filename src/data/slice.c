@@ -2,6 +2,8 @@
  *
  * What    The headers of slices belong to the program; here is what moves elements. Growing takes a
  *         fresh block of the collected heap and copies: other slices may share the old one.
+ *         Elements of a declared type live in blocks that the collector scans by it, and every
+ *         move goes by its bulk barrier.
  * Cost    The common append is inline: a comparison and two stores. Growth by a quarter copies each
  *         element about four times over the life of a slice that only grows.
  * Not     Extending a large block in place: the contract says that the old block stays as it was,
@@ -132,6 +134,79 @@ void *weir_slice_put(void *ptr, size_t len, size_t *cap, size_t elem_size, size_
         } else {
                 move_into(MEM_PLAIN, at, from, bytes);
         }
+        return block;
+}
+
+/* ---- elements of a declared type ---- */
+
+void *weir_slice_grow_typed(void *ptr, size_t len, size_t *cap, const weir_type *t, size_t more)
+{
+        size_t need, next, bytes;
+        void  *block;
+
+        if (__builtin_add_overflow(len, more, &need))
+                too_much(SIZE_MAX, t->size);
+        if (need <= *cap)
+                return ptr;
+        if (!t->size) {
+                *cap = SIZE_MAX;
+                return nothing;
+        }
+        next = weir_slice_next_cap(*cap, need, 0);
+        if (!next || __builtin_mul_overflow(next, t->size, &bytes) || bytes >= PTRDIFF_MAX / 2) {
+                next = need;
+                if (__builtin_mul_overflow(next, t->size, &bytes) || bytes >= PTRDIFF_MAX / 2)
+                        too_much(need, t->size);
+        }
+        /* An array has a byte behind it, so that a pointer to its end keeps it. */
+        next = MAX(next, (weir__mem_round(bytes + 1) - 1) / t->size);
+        block = weir_gc_alloc(t, next);
+        weir_gc_move(block, ptr, len * t->size);
+        *cap = next;
+        return block;
+}
+
+/* Zeroes, told to a collector that may not have seen what they replace. */
+static void clear_typed(char *at, size_t bytes)
+{
+        static const uint64_t zeroes[64];
+
+        for (size_t n; bytes; at += n, bytes -= n) {
+                n = MIN(bytes, sizeof zeroes);
+                weir_gc_move(at, zeroes, n);
+        }
+}
+
+void weir_slice_cut_typed(void *ptr, size_t len, const weir_type *t, size_t i, size_t n)
+{
+        char  *at;
+        size_t end;
+
+        if (__builtin_add_overflow(i, n, &end) || end > len)
+                weir_bounds_range_fail(i, end < i ? SIZE_MAX : end, len);
+        if (!n || !t->size)
+                return;
+        at = (char *)ptr + i * t->size;
+        weir_gc_move(at, at + n * t->size, (len - end) * t->size);
+        clear_typed((char *)ptr + (len - n) * t->size, n * t->size);
+}
+
+void *weir_slice_put_typed(void *ptr, size_t len, size_t *cap, const weir_type *t, size_t i,
+                           const void *from, size_t n)
+{
+        char       *block = weir_slice_grow_typed(ptr, len, cap, t, n);
+        const char *source = from;
+        size_t      bytes = n * t->size, at = i * t->size, split = bytes;
+
+        if (!bytes)
+                return block;
+        weir_gc_move(block + at + bytes, block + at, (len - i) * t->size);
+        /* Elements of the slice itself from i on have moved up by now. */
+        if (block == ptr && source + bytes > block + at && source < block + len * t->size) {
+                split = source < block + at ? (size_t)(block + at - source) : 0;
+                weir_gc_move(block + at + split, source + split + bytes, bytes - split);
+        }
+        weir_gc_move(block + at, source, split);
         return block;
 }
 

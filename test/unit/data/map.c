@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { DOMAIN = 5000 };
 
@@ -509,6 +510,91 @@ PLAIN_TEST(sets_have_no_values)
         ck_assert(weir_map_get(m, (char[3]){ 7, 3, 1 }, NULL));
         ck_assert(!weir_map_get(m, (char[3]){ 7, 0, 2 }, NULL));
         ck_assert(weir__map_check(m));
+}
+
+/* Short strings are compared in whole vectors, which may not reach into the next page. */
+PLAIN_TEST(strings_of_all_lengths_are_told_apart_up_to_the_end_of_a_page)
+{
+        enum { PAGE_BYTES = 4096, LONGEST = 70 };
+        char *page = mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        static char far[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+
+        must(page != MAP_FAILED && !mprotect(page + PAGE_BYTES, PAGE_BYTES, PROT_NONE));
+        for (int turn = 0; turn < 2; turn++)
+                for (size_t n = 0; n <= LONGEST; n++) {
+                        char *end = page + PAGE_BYTES - n - 1, *mid = far + 100 + n, *key, *search;
+                        weir_map *m = weir_map_make(const char *, int, 0);
+                        int       v = 0;
+
+                        key = turn ? end : mid;
+                        search = turn ? mid : end;
+                        memset(key, 'x', n);
+                        memset(search, 'x', n);
+                        key[n] = search[n] = '\0';
+                        weir_map_put(m, &(const char *){ key }, &(int){ 5 });
+                        must(weir_map_get(m, &(const char *){ search }, &v) && v == 5);
+                        must(weir_map_at(m, &(const char *){ search }));
+                        for (size_t i = 0; i < n; i++) {
+                                search[i] = 'y';
+                                must(!weir_map_get(m, &(const char *){ search }, &v));
+                                search[i] = 'x';
+                        }
+                        if (n) {
+                                must(!weir_map_get(m, &(const char *){ search + 1 }, &v));
+                                search[n - 1] = '\0';
+                                must(!weir_map_get(m, &(const char *){ search }, &v));
+                                must(!weir_map_del(m, &(const char *){ search }));
+                                search[n - 1] = 'x';
+                        }
+                        must(!weir_map_get(m, &(const char *){ NULL }, &v));
+                        must(weir_map_del(m, &(const char *){ search }) && weir_map_len(m) == 0);
+                }
+        munmap(page, 2 * PAGE_BYTES);
+}
+
+/* Their hash is that of the bytes, and a hash of equal bits does not make two strings equal. */
+PLAIN_TEST(the_hash_of_a_string_is_that_of_its_bytes)
+{
+        char s[100];
+
+        for (size_t n = 0; n < sizeof s; n++) {
+                memset(s, 'a' + (int)(n % 26), n);
+                s[n] = '\0';
+                ck_assert_uint_eq(weir_hash_string(s, n), weir_hash(s, n, n));
+        }
+        ck_assert_uint_eq(weir_hash_string(NULL, 5), 0);
+}
+
+static uint64_t odd_hash(double d, uint64_t seed)
+{
+        return weir_hash_word((uint64_t)(int64_t)d, seed);
+}
+
+WEIR_MAP_PLAIN(doubles, double, int, weir_hash_word, weir_equal_word);
+WEIR_MAP_PLAIN(odd_doubles, double, int, odd_hash, weir_equal_word);
+WEIR_MAP_PLAIN(small_words, int, int, weir_hash_word, weir_equal_word);
+
+/* Of a number that is no integer weir_hash_word takes the integer part. */
+PLAIN_TEST(typed_words_are_hashed_here_only_where_that_is_the_same)
+{
+        doubles     *d = doubles_new(0);
+        odd_doubles *o = odd_doubles_new(0);
+        small_words *w = small_words_new(0);
+
+        ck_assert_int_eq(typed_map(typed_new(0))->mode_, MODE_WORD);
+        ck_assert_int_eq(doubles_map(d)->mode_, MODE_TYPED);
+        ck_assert_int_eq(small_words_map(w)->mode_, MODE_TYPED);
+        for (int i = 0; i < 1000; i++) {
+                doubles_put(d, i / 2.0, i);
+                odd_doubles_put(o, i / 2.0, i);
+                small_words_put(w, i - 500, i);
+        }
+        for (int i = 0; i < 1000; i++) {
+                must(*doubles_get(d, i / 2.0) == i && *odd_doubles_get(o, i / 2.0) == i);
+                must(*small_words_get(w, i - 500) == i);
+        }
+        must(weir__map_check(doubles_map(d)) && weir__map_check(small_words_map(w)));
 }
 
 PLAIN_TEST(an_equal_key_keeps_the_old_one)
