@@ -9,7 +9,11 @@
 
 __attribute__((constructor)) static void collect_anyway(void)
 {
-        setenv("WEIR_DEBUG", "gcforeign=1", 1);
+        const char *more = getenv("WEIR_DEBUG");
+        char        debug[100];
+
+        snprintf(debug, sizeof debug, "gcforeign=1%s%s", more ? "," : "", more ? more : "");
+        setenv("WEIR_DEBUG", debug, 1);
         setenv("WEIR_GC", "off", 1);            /* only when a test says so */
 }
 

@@ -6,6 +6,7 @@
  * The test stands between the steps of the collector, by the linker (--wrap, test/CMakeLists.txt):
  * there it has the program move the pointer while the collector waits, and there it leaves a step
  * out. */
+/* run: WEIR_DEBUG=gcgen=0 */
 #include "unit/gc/heap.h"
 #include "base/debug.h"
 #include "gc/gc.h"
