@@ -22,6 +22,7 @@
  *         circle. */
 #include "sync/sync.h"
 #include "base/debug.h"
+#include "os/os.h"
 #include <unistd.h>
 
 enum { HELD_MAX = 4096, ORDER_MAX = 4096, TOLD_MAX = 1024, SEEN_MAX = 1 << 16, CIRCLE_MAX = 16 };
@@ -42,13 +43,13 @@ struct order {
 };
 
 static uint32_t     lock;
-static struct held  held[HELD_MAX];     /* lock */
+static struct held  *held;              /* lock: HELD_MAX; const once set, as the other two */
 static uint32_t     nheld;              /* lock: entries from here on were never used */
-static struct order order[ORDER_MAX];   /* lock */
+static struct order *order;             /* lock: ORDER_MAX */
 static uint32_t     norder;             /* lock */
 static uint64_t     told[TOLD_MAX];     /* lock */
 static uint32_t     ntold;              /* lock */
-static const void  *seen[SEEN_MAX];     /* lock: open addressing */
+static const void **seen;               /* lock: SEEN_MAX, open addressing */
 static uint32_t     nseen;              /* lock */
 static bool         too_much;           /* lock: said so */
 
@@ -332,8 +333,18 @@ static void parks(struct g *g)
         word_drop(&lock);
 }
 
+/* The tables are made only where they are used: as variables they would be looked through for
+ * pointers in each collection. */
 static __attribute__((constructor)) void init(void)
 {
+        bool wanted = weir__debug_early("lockcheck", 0) != 0;
+
         weir__sched_hooks.parks = parks;
-        store_relaxed(&weir__lock_watch, weir__debug_early("lockcheck", 0) != 0);
+        if (wanted) {
+                held = weir__os_map(HELD_MAX * sizeof *held);
+                order = weir__os_map(ORDER_MAX * sizeof *order);
+                seen = weir__os_map(SEEN_MAX * sizeof *seen);
+                wanted = held && order && seen;
+        }
+        store_relaxed(&weir__lock_watch, wanted);
 }
