@@ -11,7 +11,7 @@
 #                                          bytes; BENCH=gc: the collector
 #   make test-real                         real programs on libweir-malloc.so
 #   make soak [MINUTES=5] [SOAK=program]   long measurements; fails when a limit is missed
-#   make soak-gc [MINUTES=5]               graphs that goroutines change while they are collected
+#   make soak-gc [MINUTES=5] [CYCLES=100000]   graphs that goroutines change while they are collected
 #   make litmus [RULE=name]               the rules of docs/memory-model.md, 10^8 times each
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make debug                             build-debug/: -O0 and every internal check
@@ -25,6 +25,7 @@ SAN     =
 TEST    =
 BENCH   =
 MINUTES = 5
+CYCLES  = 100000
 LITMUS  = 100000000
 RULE    =
 SOAK    =
@@ -96,15 +97,19 @@ soak: all
 	@cmake --build build --target soaks $(jobs)
 	@tools/soak --minutes '$(MINUTES)' $(SOAK)
 
-# Half of the time as it is used, half with each collection checked.
+# Half of the time as it is used, half with each collection checked; then so many collections of a
+# small heap, checked and with what is freed overwritten; then finalizers, and what is kept wrongly.
 soak-gc: all
 	@tools/deps test
 	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
-	@cmake --build build --target stress-gc
+	@cmake --build build --target stress-gc soak-gc $(jobs)
 	@for check in 0 1; do \
 		WEIR_PROCS=2 WEIR_DEBUG=gccheck=$$check WEIR_STRESS_MS=$$(($(MINUTES) * 30000)) \
 			build/bin/stress-gc || exit; \
 	done
+	@WEIR_PROCS=2 WEIR_DEBUG=gccheck=1,gcpoison=1 WEIR_GC_CYCLES=$(CYCLES) \
+		WEIR_STRESS_MS=7200000 build/bin/stress-gc
+	@tools/soak --minutes '$(MINUTES)' gc
 
 # Each rule of docs/memory-model.md so often; some minutes. RULE=mutex: that one.
 litmus: all

@@ -78,6 +78,7 @@ _Noreturn void weir__throw(const char *fmt, ...) __attribute__((format(printf, 1
 
 /* Called by weir__throw after the message, to print what the upper layers know. Filled by sched. */
 extern void (*weir__throw_hook)(void);
+extern int  weir__thrown;               /* atomic: 1 once somebody speaks */
 
 /* An invariant of the runtime, checked from debug level 1 on. */
 #if WEIR_CHECK >= 1

@@ -73,7 +73,7 @@ static __thread struct {
 
 noinline void weir__rank_acquired(const struct lock *l)
 {
-        if (!l->rank)
+        if (!l->rank || load_relaxed(&weir__thrown))
                 return;
         for (unsigned i = 0; i < MIN(held.count, COUNT(held.lock)); i++) {
                 const struct lock *o = held.lock[i];
@@ -91,7 +91,7 @@ noinline void weir__rank_acquired(const struct lock *l)
 
 noinline void weir__rank_released(const struct lock *l)
 {
-        if (!l->rank)
+        if (!l->rank || load_relaxed(&weir__thrown))
                 return;
         for (unsigned i = MIN(held.count, COUNT(held.lock)); i-- > 0;)
                 if (held.lock[i] == l) {

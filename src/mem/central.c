@@ -25,6 +25,7 @@
  * Not     Priorities among partial spans (the fullest first): the newest first needs no order to be
  *         kept, and on the mixed bench 1.10 bytes are resident per live byte, as with tcmalloc. */
 #include "mem/heap.h"
+#include "base/debug.h"
 
 struct central weir__central[KINDS][BINS];
 uint32_t       weir__sweep_parity;
@@ -273,6 +274,14 @@ void weir__central_drain(void)
 
 enum { SWEEP_MOST = 64 };       /* spans that an allocation sweeps before it takes a new one */
 
+/* WEIR_DEBUG=gcpoison: objects of a span that die. */
+static slowpath void poison(const struct span *s, unsigned word, uint64_t dead)
+{
+        for (; dead; dead &= dead - 1)
+                memset((void *)span_object(s, word * 64 + (unsigned)__builtin_ctzll(dead)), POISON_DEAD,
+                       s->size);
+}
+
 /* Turns the marks of a span into its free bits; answers how many objects became free. lock: central
  * is held. */
 static uint32_t sweep(struct central *c, struct span *s)
@@ -287,6 +296,8 @@ static uint32_t sweep(struct central *c, struct span *s)
                 uint64_t free = ~(load_relaxed(&marks[i]) | load_relaxed(&born[i])) & valid;
                 uint64_t keep = weir__mem_sticky ? load_relaxed(&marks[i]) : 0;
 
+                if (unlikely(weir__debug.gcpoison))
+                        poison(s, i, free & ~bits[i]);
                 store_relaxed(&bits[i], free);
                 store_relaxed(&marks[i], keep);
                 store_relaxed(&born[i], 0);

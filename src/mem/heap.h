@@ -432,6 +432,15 @@ bool weir__mem_start(void);
 _Noreturn void weir__mem_abort(const char *fmt, ...)
         __attribute__((format(printf, 1, 2), __cold__));
 
+/* What collected objects hold after their death, with WEIR_DEBUG=gcpoison. */
+enum { POISON_DEAD = 0xDB };
+
+/* ---- slice.c ---- */
+
+/* A marker begins; with slice.on, after each piece of its work, it asks whether to pause. */
+void weir__slice_begin(struct marker *m);
+void weir__slice_ask(struct marker *m);
+
 /* ---- shade.c ---- */
 
 extern struct lock weir__shades_lock;

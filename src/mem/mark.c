@@ -50,6 +50,7 @@ enum {
         WAY = MARK_WAY,                 /* spans fetched before they are scanned */
         AHEAD = 8,                      /* pointers looked up before they are marked */
         SEQUEL = 1024,                  /* bytes: of what is scanned next much lies behind */
+        PIECE = 64 << 10,               /* of a large object, where marking pauses */
 };
 
 struct mem_type *weir__mem_types;
@@ -318,11 +319,36 @@ static no_sanitize void scan_typed(struct marker *m, uintptr_t at, size_t size,
         scan_elements(m, at, size, t);
 }
 
+/* In pieces, between which a slice may end. */
+static slowpath void scan_pieces(struct marker *m, uintptr_t at, size_t size,
+                                 const struct mem_type *t)
+{
+        size_t piece = t ? MAX(PIECE / t->size, (size_t)1) * t->size : PIECE;
+
+        for (size_t n; size; at += n, size -= n) {
+                n = MIN(size, piece);
+                if (t)
+                        scan_elements(m, at, n, t);
+                else
+                        weir__mark_range(m, at, at + n);
+                weir__slice_ask(m);
+        }
+}
+
 static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
 {
         uintptr_t at = span_object(s, i);
         size_t    size = s->class ? s->size : load_relaxed(&s->asked);
 
+        if (unlikely(m->slice.on) && !s->class) {
+                const struct mem_type *t =
+                        s->kind == MEM_TYPED && s->types[i] ? &types[s->types[i]] : NULL;
+
+                if (!t || !t->tail) {
+                        scan_pieces(m, at, size, t);
+                        return;
+                }
+        }
         __builtin_prefetch((const void *)(at + SEQUEL));
         if (s->kind == MEM_TYPED && s->types[i])
                 scan_typed(m, at, size, &weir__mem_types[s->types[i]]);
@@ -539,6 +565,7 @@ bool weir__mark_begin(struct marker *markers, uint32_t n)
 void weir__mark_drain(struct marker *m)
 {
         m->draining = true;
+        weir__slice_begin(m);
         do {
                 for (struct span *s;;) {
                         for (uint32_t idle = 0; idle < WAY;) {
@@ -549,6 +576,8 @@ void weir__mark_drain(struct marker *m)
                                 s = next_span(m);
                                 if (s)
                                         scan_span(m, s);
+                                if (unlikely(m->slice.on))
+                                        weir__slice_ask(m);
                                 if (unlikely(team.markers > 1) && m->count % 16 == 0)
                                         receive(m);
                         }
@@ -562,6 +591,7 @@ void weir__mark_drain(struct marker *m)
                 post_all(m);
         } while (m->first || receive(m) || wait_for_others(m));
         m->draining = false;
+        m->slice.on = false;
 }
 
 /* Variables that are no roots, by address; the first is where the allocator has the start of its
@@ -679,11 +709,11 @@ void weir__mark_old_again(struct marker *m, uintptr_t low, uintptr_t high)
 
 void weir__marks_clear(void)
 {
-        enum { PIECE = 512 };           /* pages, between which others get the lock */
+        enum { SOME = 512 };            /* pages, between which others get the lock */
         size_t page = 0;
 
         while (page < load_relaxed(&weir__heap_pages.grown)) {
-                size_t end = page + PIECE;
+                size_t end = page + SOME;
 
                 weir__mem_lock(&weir__heap_lock);
                 end = MIN(end, weir__heap_pages.grown);

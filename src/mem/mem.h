@@ -123,6 +123,16 @@ bool weir__mem_mark(const void *p);
 
 enum { MARKERS_MAX = 16, MARK_WAY = 16 };
 
+/* What slice.c knows of a marker; only its own. */
+struct mark_slice {
+        bool     on;                    /* it is to pause now and then */
+        int      tid;
+        int64_t  cpu, began, look;      /* when the slice began, of a core and of time; not before */
+        uint64_t objects, since;        /* marked, and allocated by the program, when it began */
+};
+
+extern uint64_t weir__mark_slices;      /* atomic: that ended with a pause */
+
 /* One of those that mark at the same time. Zero before weir__mark_begin. */
 struct marker {
         uint32_t     id;                /* const while marking */
@@ -140,6 +150,7 @@ struct marker {
         uint64_t     objects, bytes;    /* marked; only its own writes, bytes: atomic */
         uint64_t     found;             /* only its own: words that were pointers */
         uint64_t     words;             /* only its own: looked at */
+        struct mark_slice slice;
 } __attribute__((aligned(CACHE_LINE)));
 
 /* Marks what a word of [low, high), aligned to 8, points to or into; on a stack, what it is the end

@@ -25,6 +25,7 @@
  * Not     A free list through the objects: a sweep would touch all of them. Clearing at the sweep:
  *         the memory would be cold again when it is handed out. */
 #include "mem/heap.h"
+#include "base/debug.h"
 
 enum { RUN_BYTES = 4096, TINY_BLOCK = 16 };
 
@@ -289,6 +290,8 @@ static unsigned sweep_large(unsigned n)
                                 store_relaxed(&span_born_bits(s)[0], 0);
                                 continue;
                         }
+                        if (unlikely(weir__debug.gcpoison))
+                                memset((void *)s->start, POISON_DEAD, span_bytes(s));
                         fetch_add_relaxed(&weir__swept, 1);
                         fetch_add_relaxed(&weir__swept_bytes, span_bytes(s));
                         weir__span_release(s);

@@ -215,6 +215,7 @@ void weir__os_quiet_each(void (*fn)(uintptr_t tcb, void *arg), void *arg);
 struct os_thread_state {
         bool      gone;
         bool      blocks_signal;
+        bool      pending;              /* the signal was sent and has not come */
         uintptr_t sp;                   /* in a system call: its stack pointer; else 0 */
 };
 void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret);

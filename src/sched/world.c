@@ -54,7 +54,7 @@ enum {
         SOON_NS = 10 * 1000,            /* between two looks at processors */
         AGAIN_NS = 50 * 1000,           /* and at other threads */
         ASK_EVERY = 4,                  /* looks between two signals to the same thread, then */
-        GIVE_UP = 40,                   /* looks after which a thread that blocks the signal ... */
+        GIVE_UP_NS = 2 * 1000 * 1000,   /* of a core that a thread which blocks the signal takes */
         FOREIGN_MAX = 1 << 20,
 };
 
@@ -64,6 +64,9 @@ struct foreign {
         int       tid;
         uint32_t  halted;               /* atomic: as m->halted; its own handler's */
         uint32_t  looks;                /* the stopper's */
+        uint32_t  asked;                /* the stopper's: signals sent */
+        int64_t   cpu;                  /* the stopper's: its clock when it was seen to block them */
+        uint32_t  refused;              /* atomic: as often the handler could not stop; its own */
         bool      mute;                 /* the stopper's: it blocks the signal, and is in a call */
         struct halt at;                 /* before halted; of a mute one: the stopper's */
 };
@@ -189,8 +192,12 @@ static void stand_foreign(const struct os_frame *f, const struct regs *r)
         for (uint32_t i = 0, n = load_acquire(&nforeign); i < n && (world & 1); i++) {
                 struct foreign *x = &load_acquire(&foreign)[i];
 
-                if (x->tid != tid || !outside(r))
+                if (x->tid != tid)
                         continue;
+                if (!outside(r)) {
+                        store_release(&x->refused, x->refused + 1);     /* pairs with ask_foreign() */
+                        continue;
+                }
                 halt_signal(&x->at, f, r);
                 x->at.tcb = weir__arch_tcb();
                 store_seq(&x->halted, 1);
@@ -340,18 +347,38 @@ struct others {
         bool all;                       /* stand, so far */
 };
 
+/* One signal at a time: one that is pending then has not come, and who blocks it without that is in
+ * the handler. (A thread that the system had set aside in there was once taken for one that blocks
+ * the signal, and left out.) */
+static void ask_foreign(struct foreign *x)
+{
+        if (x->asked > load_acquire(&x->refused))
+                return;
+        x->asked++;
+        (void)weir__os_thread_signal(x->tid, sched.signal);
+}
+
 /* A thread that blocks the signal is taken as it stands once it is in a system call, and left out
- * when it never is. */
+ * when it computes instead. One that waits for a core does neither. */
 static bool is_mute(struct foreign *x)
 {
         struct os_thread_state s;
+        bool    blocks, computes = false;
+        int64_t cpu;
 
         if (x->mute)
                 return true;
         weir__os_thread_state(x->tid, sched.signal, &s);
+        blocks = s.blocks_signal && s.pending;
+        if (blocks && !s.sp) {
+                cpu = weir__os_thread_cpu(x->tid);
+                if (!x->cpu)
+                        x->cpu = cpu;
+                computes = cpu - x->cpu >= GIVE_UP_NS;
+        }
         if (s.gone) {
                 x->mute = true;
-        } else if (s.blocks_signal && (s.sp || x->looks >= GIVE_UP)) {
+        } else if (blocks && (s.sp || computes)) {
                 x->at = (struct halt){ .sp = s.sp ? s.sp - RED_ZONE : 0, .tcb = 0 };
                 x->mute = true;
                 weir__world_stats.unstopped++;
@@ -381,9 +408,8 @@ static void look_at_thread(int tid, void *arg)
                 return;
         x = foreign_of(tid);
         if (!x) {
-                (void)add_foreign(tid);
                 o->all = false;
-                (void)weir__os_thread_signal(tid, sched.signal);
+                ask_foreign(add_foreign(tid));
                 return;
         }
         if (load_seq(&x->halted) || x->mute)
@@ -393,7 +419,7 @@ static void look_at_thread(int tid, void *arg)
                 return;
         o->all = false;
         if (o->ask)
-                (void)weir__os_thread_signal(tid, sched.signal);
+                ask_foreign(x);
 }
 
 static void wait_a_little(uint32_t seen, int64_t ns)

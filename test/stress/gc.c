@@ -1,6 +1,7 @@
 /* Goroutines build, change and drop graphs of typed and plain objects in common, while garbage
  * forces collections: each node reachable must be whole at every look, however it is held at the
- * moment. */
+ * moment. WEIR_GC_CYCLES=N: one collection after the other, until there were so many, in place of a
+ * time. */
 #include "stress.h"
 
 enum { SLOTS = 64, GOROUTINES = 12, DEPTH = 6 };
@@ -48,11 +49,30 @@ static uint64_t look(const node *n)
         return 1 + look(n->left) + look(n->right);
 }
 
+static uint64_t cycles, wanted;         /* atomic: collections; const once set */
+
+static bool more(void)
+{
+        return wanted ? __atomic_load_n(&cycles, __ATOMIC_RELAXED) < wanted : stress_more();
+}
+
+weir_task(watch, my, { weir_wg *wg; })
+{
+        weir_mem_stats s;
+
+        while (more()) {
+                weir_sleep(10 * WEIR_MILLISECOND);
+                weir_mem_read(&s);
+                __atomic_store_n(&cycles, s.gc_cycles, __ATOMIC_RELAXED);
+        }
+        weir_wg_done(my->wg);
+}
+
 weir_task(mutate, my, { uint64_t seed; weir_chan *pass; weir_wg *wg; })
 {
         uint64_t s = my->seed;
 
-        while (stress_more()) {
+        while (more()) {
                 unsigned a = (unsigned)((s = mix(s + 1)) % SLOTS), b = (unsigned)(mix(s) % SLOTS);
                 node    *n, *held;
 
@@ -132,6 +152,12 @@ WEIR_MAIN(argc, argv)
         weir_mem_stats s;
 
         stress_begin(argc, argv);
+        if (getenv("WEIR_GC_CYCLES")) {
+                wanted = strtoull(getenv("WEIR_GC_CYCLES"), NULL, 10);
+                weir_gc_percent(1);
+                weir_wg_add(&wg, 1);
+                weir_go(watch, .wg = &wg);
+        }
         weir_wg_add(&wg, GOROUTINES);
         for (uint64_t i = 0; i < GOROUTINES; i++)
                 weir_go(mutate, .seed = stress_rand(&stress_state), .pass = pass, .wg = &wg);

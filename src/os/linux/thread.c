@@ -370,6 +370,8 @@ void weir__os_thread_state(int tid, int sig, struct os_thread_state *ret)
         }
         at = strstr(buf, "SigBlk:\t");
         ret->blocks_signal = at && hex(at + 8) >> (sig - 1) & 1;
+        at = strstr(buf, "SigPnd:\t");
+        ret->pending = at && hex(at + 8) >> (sig - 1) & 1;
         if (task_file(tid, "syscall", buf, sizeof buf) <= 0 || !strncmp(buf, "running", 7))
                 return;
         /* The number, six arguments or none, the stack pointer, the instruction. */

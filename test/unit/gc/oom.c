@@ -3,15 +3,12 @@
  * which ends well, with all it holds whole, or says that there is no memory. */
 /* run: WEIR_GC=off */
 /* timeout: 240 */
-#include "check.h"
+#include "unit/gc/again.h"
 #include "base/base.h"
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -19,7 +16,7 @@ enum {
         GOROUTINES = 4,
         CYCLES = 6,
         FIRST = 1,
-        LAST = WEIR_ASAN || WEIR_TSAN ? 25 : 60,
+        LAST = 60,
 };
 
 typedef struct link {
@@ -93,48 +90,12 @@ WEIR_TEST_WITH(a_program_runs_while_it_is_collected, .procs = 2, .timeout = 60)
         weir_wg_wait(&wg);
 }
 
-struct end {
-        int  status;
-        char text[4096];
-};
-
-/* This program again, with that one test. */
-static void run(struct end *ret, const char *debug)
-{
-        int     fd[2];
-        size_t  n = 0;
-        ssize_t r;
-        pid_t   pid;
-
-        ck_assert_int_eq(pipe(fd), 0);
-        pid = fork();
-        ck_assert_int_ge(pid, 0);
-        if (!pid) {
-                dup2(fd[1], STDERR_FILENO);
-                dup2(fd[1], STDOUT_FILENO);
-                close(fd[0]);
-                close(fd[1]);
-                setenv("WEIR_DEBUG", debug, 1);
-                setenv("CK_FORK", "no", 1);
-                setenv("CK_RUN_CASE", "a_program_runs_while_it_is_collected", 1);
-                execl("/proc/self/exe", "oom", (char *)NULL);
-                _exit(101);
-        }
-        close(fd[1]);
-        while (n < sizeof ret->text - 1 &&
-               (r = read(fd[0], ret->text + n, sizeof ret->text - 1 - n)) > 0)
-                n += (size_t)r;
-        ret->text[n] = 0;
-        close(fd[0]);
-        ck_assert_int_eq(waitpid(pid, &ret->status, 0), pid);
-}
-
-static bool ended_well(const struct end *e)
+static bool ended_well(const struct again *e)
 {
         return WIFEXITED(e->status) && WEXITSTATUS(e->status) == 0;
 }
 
-static bool said_so(const struct end *e)
+static bool said_so(const struct again *e)
 {
         bool status = (WIFEXITED(e->status) && WEXITSTATUS(e->status)) ||
                       (WIFSIGNALED(e->status) && WTERMSIG(e->status) == SIGABRT);
@@ -150,12 +111,12 @@ static void sweep(bool all_after, const char *more)
         int well = 0, told = 0;
 
         for (int n = FIRST; n <= LAST; n++) {
-                struct end e;
-                char       debug[64];
+                static struct again e;
+                char                debug[64];
 
                 snprintf(debug, sizeof debug, "gcforeign=1,%sfailmap=%d", more, all_after ? -n : n);
-                run(&e, debug);
-                ck_assert_msg(ended_well(&e) || said_so(&e), "%s: status %#x\n%s", debug, e.status,
+                run_again(&e, "a_program_runs_while_it_is_collected", debug);
+                ck_assert_msg(ended_well(&e) || said_so(&e), "%s: status %#x\n%.3000s", debug, e.status,
                               e.text);
                 well += ended_well(&e);
                 told += !ended_well(&e);
