@@ -3,7 +3,7 @@
  *         build/bench/figures/ctx [DESCENDANTS [ROUNDS]]  100000 in chains of ten, 10 rounds
  *
  * The call alone, and until the last of those that waited has gone; the least, the middle and the
- * most of the rounds, in milliseconds. On a machine that others use too the least is what counts. */
+ * most of the rounds, in milliseconds. Where others use the machine too, the least is what counts. */
 #include <weir.h>
 
 #include <stdlib.h>

@@ -83,8 +83,8 @@ static void had_it(int64_t ns)
 {
         int64_t seen = __atomic_load_n(&longest, __ATOMIC_RELAXED);
 
-        while (ns > seen && !__atomic_compare_exchange_n(&longest, &seen, ns, true, __ATOMIC_RELAXED,
-                                                         __ATOMIC_RELAXED))
+        while (ns > seen && !__atomic_compare_exchange_n(&longest, &seen, ns, true,
+                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
                 ;
 }
 
@@ -150,8 +150,8 @@ static void waits(int goroutines, bool plain, const char *what)
         __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
         weir_wg_wait(&wg);
         qsort(took_ns, (size_t)n, sizeof *took_ns, rising);
-        printf("%s: %d times, %.1f us on average, %.1f 99 of 100, %.1f at most; somebody had it for "
-               "%.1f\n", what, n, (double)sum / n / 1000, (double)took_ns[n * 99 / 100] / 1000,
+        printf("%s: %d times, %.1f us on average, %.1f 99 of 100, %.1f at most; somebody had it "
+               "for %.1f\n", what, n, (double)sum / n / 1000, (double)took_ns[n * 99 / 100] / 1000,
                (double)took_ns[n - 1] / 1000, (double)longest / 1000);
 }
 

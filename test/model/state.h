@@ -10,7 +10,7 @@ enum {
         T = MODEL_THREADS,
         LOCS = 192,             /* atomic words in one execution */
         HISTORY = 48,           /* stores of a word that can still be read */
-        STREAK = 300,           /* steps after which a thread that runs on gives way to the others */
+        STREAK = 300,           /* steps after which a thread that runs on gives way */
         STEPS = 3000,           /* more: the threads wait for one another in loops */
         DEPTH = 2000,
         STACK = 64 * 1024,
