@@ -45,7 +45,8 @@
 #define WEIR_CTX_PRUNE 64       /* model tests take 1 */
 #endif
 
-enum { BATCH = 64, PRUNE_FIRST = WEIR_CTX_PRUNE, PRUNE_DEPTH = 8, BREATH = 1024 };
+enum { BATCH = 64, PRUNE_FIRST = WEIR_CTX_PRUNE, PRUNE_DEPTH = 8, LOOK_AT_CLOCK = 256,
+       BREATH_NS = 5 * 1000 * 1000 };
 
 const struct ctx_end weir__ctx_canceled = { .err = WEIR_ECANCELED, .cause = WEIR_ECANCELED };
 const struct ctx_end weir__ctx_passed = { .err = WEIR_ETIMEOUT, .cause = WEIR_ETIMEOUT };
@@ -259,11 +260,26 @@ static bool tell(weir_ctx *c)
         return active;
 }
 
-/* c has ended: tells it and everything below. */
+/* Whether others have waited long enough; *due is 0 at first, and after each time they have. */
+static bool breath_is_due(int64_t *due)
+{
+        int64_t now = weir__sched_now();
+
+        if (!*due)
+                *due = now + BREATH_NS;
+        if (now < *due)
+                return false;
+        *due = 0;
+        return true;
+}
+
+/* c has ended: tells it and everything below. Others get their turn now and then, by the clock: at
+ * each turn those that were readied run, thousands of them. */
 static void tell_all(weir_ctx *top, bool may_yield)
 {
         weir_ctx *c = top;
         unsigned  n = 0;
+        int64_t   due = 0;
 
         if (!tell(top))
                 return;
@@ -275,8 +291,8 @@ static void tell_all(weir_ctx *top, bool may_yield)
                         (void)settle(below, load_relaxed(&c->end));
                         (void)tell(below);
                         c = below;
-                        if (!(++n % BREATH) && may_yield)
-                                weir_yield();           /* others have waited long enough */
+                        if (may_yield && !(++n % LOOK_AT_CLOCK) && breath_is_due(&due))
+                                weir_yield();
                 } else if (c == top) {
                         return;
                 } else {

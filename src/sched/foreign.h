@@ -2,8 +2,8 @@
 #ifndef WEIR_SCHED_FOREIGN_H
 #define WEIR_SCHED_FOREIGN_H
 
-/* Calls of libweir, from site in the program. Each may be made on any thread, and does nothing where
- * there is no goroutine. */
+/* Calls of libweir, from site in the program. Each may be made on any thread, and does nothing
+ * where there is no goroutine. */
 struct foreign_locks {
         void (*locks)(const void *lock, const char *what, const void *site);   /* it may wait */
         void (*locked)(const void *lock, const char *what, const void *site);

@@ -672,7 +672,7 @@ static void tell_readers(const void *on, struct object_told *ret)
 
 static __attribute__((constructor)) void init(void)
 {
-        weir__sched_hooks.object_tell[WHY_RLOCK] = weir__mutex_tell;    /* its writers' comes first */
+        weir__sched_hooks.object_tell[WHY_RLOCK] = weir__mutex_tell;   /* writers' comes first */
         weir__sched_hooks.object_tell[WHY_WLOCK] = tell_readers;
         can_fence = weir__os_fence_all_init();
         weir__mem_no_roots(places, sizeof places);

@@ -614,6 +614,37 @@ static void rule_finalizer(uint64_t n)
         expect("finalizer", 0, __atomic_load_n(&wrong, __ATOMIC_RELAXED));
 }
 
+/* ---- ctx: what was done before a cancel comes before who waits for the end, or finds it ---- */
+
+weir_task(cancel_each, my, { uint64_t *x; weir_chan *c; })
+{
+        weir_ctx *ctx;
+
+        for (uint64_t i = 1; weir_recv(my->c, &ctx); i++) {
+                *my->x = i;
+                weir_ctx_cancel(ctx);
+        }
+}
+
+static void rule_ctx(uint64_t n)
+{
+        weir_chan      *c = weir_chan_make(weir_ctx *, 0);
+        static uint64_t x;
+
+        weir_go(cancel_each, .x = &x, .c = c);
+        for (uint64_t i = 1; i <= n; i++) {
+                weir_ctx *top = weir_ctx_with_cancel(NULL), *below = weir_ctx_with_cancel(top);
+
+                weir_send(c, &top);
+                if (i % 2)
+                        weir_ctx_wait(below);
+                while (!weir_ctx_err(below))
+                        weir_yield();
+                expect("ctx", i, x);
+        }
+        weir_chan_close(c);
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -639,6 +670,7 @@ static const struct {
         { "atomic", rule_atomic },
         { "timer", rule_timer },
         { "finalizer", rule_finalizer },
+        { "ctx", rule_ctx },
 };
 
 WEIR_MAIN(argc, argv)

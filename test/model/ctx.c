@@ -214,6 +214,27 @@ static void look_twice(void)
         must(!e || weir__ctx_look(&child) == e);
 }
 
+/* ---- what was done before the cancel ---- */
+
+static int data;                        /* plain: what is not in order is a race */
+
+static void write_and_cancel(void)
+{
+        data = 1;
+        cancel_root();
+}
+
+static void look_and_read(void)
+{
+        must(!weir__ctx_look(&child) || data == 1);
+}
+
+static void wait_and_read(void)
+{
+        wait_for_child();
+        must(data == 1);
+}
+
 /* ---- a nap ---- */
 
 static void nap(void)
@@ -254,6 +275,14 @@ int main(int argc, char **argv)
                   .thread = { look_twice, cancel_root, cancel_otherwise },
                   .mutants = {
                           { "settle:cas_seq(&c->end)", MUTATE_BLIND } } },
+                { .name = "ctx/order", .setup = setup, .bound = 3,
+                  .thread = { write_and_cancel, look_and_read, look_and_read },
+                  .mutants = {
+                          { "settle:cas_seq(&c->end)", MUTATE_RELAX },
+                          { "weir__ctx_look:load_acquire(&up->end)", MUTATE_RELAX },
+                          { "weir__ctx_look:load_acquire(&c->end)", MUTATE_RELAX } } },
+                { .name = "ctx/order of a wait", .setup = setup, .bound = 3,
+                  .thread = { write_and_cancel, wait_and_read } },
                 { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 3,
                   .thread = { nap, cancel_child, run_timers },
                   .mutants = {

@@ -80,12 +80,14 @@ WEIR_TEST_WITH(a_refused_thread_does_not_end_the_program, .procs = 4)
                 weir_yield();
 }
 
-static uint32_t ran_on;         /* atomic */
+static uint32_t blocks, returned, ran_on;       /* atomic */
 
 static void hold_thread(void *arg)
 {
         (void)arg;
-        usleep(50 * 1000);
+        store_relaxed(&blocks, 1);
+        while (!load_relaxed(&returned))
+                usleep(1000);
 }
 
 weir_task(outlive, my, { int unused; })
@@ -99,14 +101,16 @@ static int leave_it_behind(int argc, char **argv)
         (void)argc;
         (void)argv;
         weir_go(outlive);
-        weir_sleep(5 * WEIR_MILLISECOND);
+        while (!load_relaxed(&blocks))
+                weir_yield();
         return 0;
 }
 
 PLAIN_TEST(after_the_root_has_returned_no_blocking_call_comes_back)
 {
         ck_assert_int_eq(weir_run(leave_it_behind, 0, NULL, NULL), 0);
-        usleep(150 * 1000);
+        store_relaxed(&returned, 1);
+        usleep(100 * 1000);             /* time enough to do what it must not */
         ck_assert_uint_eq(load_relaxed(&ran_on), 0);
 }
 
