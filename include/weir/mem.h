@@ -100,6 +100,16 @@ WEIR_API int weir_mem_block(const void *p, void **ret_start, size_t *ret_size);
 WEIR_API void        weir_store_check(const volatile void *p, size_t size);
 WEIR_API extern bool weir_store_checks;         /* WEIR_DEBUG=checkptr=1 */
 
+/* p as a pointer to T, for reading memory as what it was not declared to be: some 10 ns, always.
+ * NULL is NULL. What is not weir's heap is not judged but for its alignment, unless
+ * WEIR_DEBUG=checkptr=2 says that nothing else may be cast.
+ *
+ * Parks: no.  From: any thread.  Fails: never.  Panics: p is not aligned as a T is; it is in weir's
+ * heap, but the block has less than a T from there on (both sizes are named), or nobody has it. */
+#define weir_cast(T, p) ((T *)weir_cast_check((p), sizeof(T), __alignof__(T), #T))
+
+WEIR_API void *weir_cast_check(const void *p, size_t size, size_t alignment, const char *type);
+
 /* Sets the soft limit of memory in bytes and returns the previous one; 0 only reads it, SIZE_MAX
  * means none. Near the limit, and when the cgroup has met its own, idle memory is returned at once.
  * Allocation does not fail on account of it.

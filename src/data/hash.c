@@ -8,8 +8,11 @@
  *         Both factors of each multiplication depend on the seed. Were one of them known, as in
  *         wyhash, a key could make it 0, and with it the hash the same whatever the other is, in
  *         every map.
- * Not     The AES instructions: hashing a word or a name is a few per cent of a look-up in memory,
- *         and it would be a call through a table.
+ * Cost    A name of 16 to 31 bytes: 18 ticks of the time stamp counter until the hash is there, 5 to
+ *         8 each when many are under way.
+ * Not     The AES instructions: three rounds over the same two halves take 23 to 34 ticks until the
+ *         hash is there, and 4 to 9 each, behind a pointer chosen by the processor or without: what
+ *         a look-up waits for is longer, and nothing is saved.
  *         SipHash: three times the time, for a secret that a map need not keep from who can read
  *         its memory; who cannot, cannot choose keys that meet without knowing the seed. */
 #include "data/hash.h"

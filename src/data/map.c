@@ -21,6 +21,9 @@
  *         of 16 bytes.
  *         Load is 7/8 at most. Tables have no header, so that 8192 slots of 16 bytes and their
  *         control bytes are 17 pages of the heap and nothing is left over.
+ *         The functions by sizes are inlined for words to words, for which a hit is 1.1 of absl's;
+ *         the typed front's is 0.9 to 1.0. Short strings go their own way, without a call between
+ *         the key and the slot (seek_string).
  * Not     One table for all, as absl has: a rehash of 10^7 entries lasts a second. Moving a few
  *         entries with each operation: every lookup would look in two places. Chains: a line more
  *         for each entry looked at. Hashes stored beside the keys: eight bytes for each to save
