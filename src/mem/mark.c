@@ -342,7 +342,7 @@ static inline void scan_object(struct marker *m, struct span *s, uint32_t i)
 
         if (unlikely(m->slice.on) && !s->class) {
                 const struct mem_type *t =
-                        s->kind == MEM_TYPED && s->types[i] ? &types[s->types[i]] : NULL;
+                        s->kind == MEM_TYPED && s->types[i] ? &weir__mem_types[s->types[i]] : NULL;
 
                 if (!t || !t->tail) {
                         scan_pieces(m, at, size, t);
