@@ -473,6 +473,8 @@ static void collect_stopped(const char *why, bool leaks)
                 weir__cards_clear();
         }
         prepare(weir__sched_procs());
+        if (unlikely(leaks))
+                weir__world_quiet();
         if (unlikely(leaks || weir__debug.leaks))
                 weir__leak_roots(&markers[0], drain);
         else

@@ -87,6 +87,7 @@ struct scheduler {
         uint32_t running;               /* atomic: the first thread was started */
         uint32_t monitor;               /* atomic, futex: raised to wake the monitor */
         uint32_t monitor_deep;          /* atomic: it sleeps until it is raised */
+        uint32_t monitor_reads;         /* atomic: it reads files, and holds blocks of malloc */
         uint32_t dump_wanted;           /* atomic: SIGQUIT asked; by the process of this number */
         uint32_t root_done;             /* atomic: the root function has returned */
         uint32_t root_exited;           /* atomic: the root goroutine called weir_go_exit */

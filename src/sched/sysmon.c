@@ -264,7 +264,11 @@ void weir__monitor_run(void)
                         relieve_stuck(now);
                         wake_for_timers(now);
                         poll_late(now);
-                        weir__procs_follow(now);
+                        /* Either this sees a stop of the world, or who makes one sees this. */
+                        store_seq(&sched.monitor_reads, 1);
+                        if (!(load_seq(&sched.world) & 1))
+                                weir__procs_follow(now);
+                        store_seq(&sched.monitor_reads, 0);
                         if (weir__sched_hooks.tick)
                                 weir__sched_hooks.tick(now);
                         if (unlikely(weir__debug.growth > 0))

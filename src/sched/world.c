@@ -485,6 +485,12 @@ noinline void weir__world_stop(void)
         weir__world_stats.stop_ns = weir__os_now() - begin;
 }
 
+void weir__world_quiet(void)
+{
+        while (load_seq(&sched.monitor_reads))
+                weir__os_yield();
+}
+
 void weir__world_start(void)
 {
         struct p *p, *next;

@@ -21,6 +21,10 @@ typedef void world_visit_fn(struct world_range r, void *arg);
 void weir__world_stop(void);
 void weir__world_start(void);
 
+/* With the world stopped: waits until the runtime's own threads hold no block of malloc; none does
+ * from there on until the world is started. */
+void weir__world_quiet(void);
+
 /* Stops here if the world is to be stopped. For loops of the runtime that last: between two of
  * their steps. From: a thread with a processor, holding no lock. */
 void weir__world_poll(void);
