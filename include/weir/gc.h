@@ -13,7 +13,11 @@
  * not declared, blocks from malloc, variables: there = is right.
  *
  * WEIR_GC=N, weir_gc_percent and the option gc_percent say how much may be allocated, in percent of
- * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run.
+ * what is in use, before a collection begins (100); WEIR_GC=off: none but by weir_gc_run. One comes
+ * after two minutes in any case, if anything was allocated. Most collections find out only about
+ * objects made since the last one. That an older one has died a full collection finds, which comes
+ * when old objects have grown by half of what may be allocated, after many of the others, at the
+ * limit of memory, after the two minutes, and by weir_gc_run.
  *
  * What is not looked at: memory from mmap, unless weir_gc_root_add names it; what weir_gc_exclude
  * names and weir_malloc_plain gives; memory of another allocator. In a program that has malloc from
