@@ -83,7 +83,7 @@ static void list_remove(struct central *c, struct span *s)
 static void add_new(struct central *c, struct span *s)
 {
         s->loose = 0;
-        c->spans++;
+        store_relaxed(&c->spans, c->spans + 1);
         owner_add(&c->grown, 1);        /* read without the lock by the metrics; so the next */
         c->nfree += s->objects;
         list_add(c, s, s->kind == MEM_MANUAL ? (unsigned)LIST_PARTIAL : list_of(s));
@@ -94,7 +94,7 @@ static void retire(struct central *c, struct span *s)
 {
         list_remove(c, s);
         s->loose = 1;
-        c->spans--;
+        store_relaxed(&c->spans, c->spans - 1);
         c->returned++;
         c->nfree -= s->nfree;
 }

@@ -292,7 +292,7 @@ uint64_t weir__fixed_bytes(void);
 
 struct central {
         struct lock  lock;
-        uint32_t     spans;             /* lock: own; spans of this list that exist */
+        uint32_t     spans;             /* atomic; lock: own to write: spans of this list there are */
         uint32_t     partial;           /* lock: own; of them on the lists of partial ones */
         uint32_t     held;              /* lock: own; of them in caches (collected kinds) */
         uint32_t     ntransfer;         /* lock: own; objects in transfer */

@@ -135,6 +135,8 @@ weir_task(uses_locks, my, { weir_wg *wg; })
                 (void)weir_gc_root_remove(there, sizeof there);
                 (void)weir_gc_exclude(there, sizeof there);
                 (void)weir_gc_include(there, sizeof there);
+                if (!sched.can_ask)
+                        weir_yield();           /* no call above looks whether the world stops */
         }
         weir_wg_done(my->wg);
 }
