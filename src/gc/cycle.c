@@ -157,7 +157,7 @@ static void set_trigger(void)
         }
         store_relaxed(&gc.room, room);
         store_relaxed(&weir__mem_trigger, early(room));
-        weir__mem_gc.next = room == UINT64_MAX ? 0 : live + room;
+        store_relaxed(&weir__mem_gc.next, room == UINT64_MAX ? 0 : live + room);
 }
 
 /* How much may be allocated by now, while a cycle runs: in proportion to what is marked of what
@@ -392,7 +392,7 @@ static void finish(struct story *t)
         store_relaxed(&weir__gc_wanted, 0);
         weir__mem_sweep_begin();
         set_trigger();
-        weir__mem_gc.live = live;
+        store_relaxed(&weir__mem_gc.live, live);
 }
 
 static void note(const struct story *t)
