@@ -215,7 +215,8 @@ bool weir__world_asked(struct m *m, const void *ucontext)
         struct regs     r;
         int             keep;
 
-        if (!stopped())
+        /* Where it cannot be told what the signal interrupted, nobody asks by it: it is another's. */
+        if (!stopped() || !sched.can_ask)
                 return false;
         if (m && (m == stopper || load_relaxed(&m->halted) || m->g == &m->g0))
                 return true;
