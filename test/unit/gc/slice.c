@@ -1,6 +1,6 @@
 /* The policies by which marking may pause: what the trace tells of each, and that nothing else
  * changes. */
-/* run: WEIR_GC=off */
+/* run: WEIR_DEBUG=gcforeign=1 WEIR_GC=off */
 /* timeout: 240 */
 #include "unit/gc/again.h"
 #include "base/debug.h"
