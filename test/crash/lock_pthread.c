@@ -1,5 +1,5 @@
 /* run: WEIR_PROCS=2 WEIR_DEBUG=lockcheck=1 */
-/* skip: address,thread because their own calls come before those of a preloaded library */
+/* skip: address,thread,undefined because their own calls come before those of a preloaded library, or there is none */
 /* With libweir-lockcheck.so preloaded, a goroutine that parks while it has a lock of pthread is
  * told of, also when it parks for a lock of weir; so are an unlock on another thread after a yield,
  * and two orders. What a thread of the program does with its locks is its own business, and waiting

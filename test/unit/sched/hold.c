@@ -79,7 +79,12 @@ static void linger(int sig)
  * the monitor once, and nobody was stopped meanwhile. */
 WEIR_TEST_WITH(a_handler_of_the_process_that_lingers_keeps_no_loop_running, .procs = 1, .timeout = 20)
 {
+        bool started = false;
+
         need_signals();
+        /* The thread that is about to linger starts the monitor, if it comes to that. */
+        weir_go_fn(set, &started);
+        compute_until(&started);
         signal(SIGUSR1, linger);
         ck_assert_int_eq(syscall(SYS_tgkill, getpid(), getpid(), SIGUSR1), 0);
         compute_until(&handler_in);
