@@ -20,7 +20,7 @@
  *         begins before the goal by what was allocated during the last one, and a half. While it
  *         runs the program may allocate in proportion to what is marked; who would get ahead
  *         sleeps: the time is the marker's.
- * Minor   WEIR_DEBUG=gcgen=1: what outlived a collection stays marked and scanned (mem/run.c), and
+ * Minor   Unless WEIR_DEBUG=gcgen=0: what outlived a collection stays marked and scanned (mem/run.c), and
  *         the next one, a minor, comes by young objects alone. Its roots are all the roots, and the
  *         old objects and blocks that were written since: declared ones by cards (mem/card.c),
  *         plain ones by the kernel's record. Nothing else can point to a young object: what was
@@ -100,12 +100,6 @@ static struct {
         uint64_t expect;                /* atomic: bytes that a full cycle is thought to mark */
 } gc;
 
-static struct marker markers[MARKERS_MAX];
-static uint32_t      nthreads = 1;      /* busy: that can mark, the collecting one too */
-static uint32_t      nmarkers;          /* atomic; busy: of them in this cycle, a power of two */
-static uint32_t      mark_turn;         /* atomic, futex: raised when the helpers are to mark */
-static uint32_t      marking;           /* atomic, futex: helpers that have not finished */
-
 uint32_t        weir__gc_wanted;
 struct gc_hooks weir__gc_hooks;
 
@@ -172,8 +166,8 @@ static uint64_t allowance(void)
         /* Of a minor one nobody knows how much there is to mark, but that it is little. */
         if (load_relaxed(&gc.minor))
                 return room + SLACK + load_relaxed(&gc.full) / 16;
-        for (uint32_t i = 0; i < load_relaxed(&nmarkers); i++)
-                done += load_relaxed(&markers[i].bytes);
+        for (uint32_t i = 0; i < load_relaxed(&weir__nmarkers); i++)
+                done += load_relaxed(&weir__markers[i].bytes);
         done = MIN(done, live);
         return begun + SLACK + (uint64_t)((double)(room - begun) * (double)done / (double)live);
 }
@@ -221,77 +215,12 @@ static slowpath void read_environment(void)
         weir__mem_hooks.collect = near_limit;
 }
 
-/* ---- threads that help ---- */
-
-static void help(void *arg)
-{
-        struct marker *m = arg;
-        uint32_t       seen = 0;
-
-        weir__os_thread_name("weir-mark");
-        for (;;) {
-                uint32_t turn = load_acquire(&mark_turn);
-
-                if (turn == seen) {
-                        weir__os_futex_wait(&mark_turn, turn, -1);
-                        continue;
-                }
-                seen = turn;
-                if (m >= markers + load_acquire(&nmarkers))
-                        continue;
-                weir__mark_drain(m);
-                if (fetch_sub_seq(&marking, 1) == 1)
-                        weir__os_futex_wake(&marking, 1);
-        }
-}
-
-/* For a cycle by at most `most` markers. */
-static void start_helpers(uint32_t most)
-{
-        uint32_t want = MIN(most, (uint32_t)MARKERS_MAX), n = 1;
-
-        while (nthreads < want &&
-               weir__os_thread_start_quiet(help, &markers[nthreads], 256 << 10) >= 0) {
-                nthreads++;
-                weir__mem_threads_more(1);
-        }
-        while (2 * n <= MIN(nthreads, want))
-                n *= 2;
-        store_relaxed(&nmarkers, n);
-}
-
 /* ---- the steps ---- */
 
 static void sweep_all(void)
 {
         while (weir__mem_sweep_some(64))
                 ;
-}
-
-/* By all markers, what is reachable from what is marked. */
-static void drain(void)
-{
-        if (!weir__mark_begin(markers, nmarkers))
-                weir__throw("no memory to begin a collection with");
-        if (nmarkers > 1) {
-                store_seq(&marking, nmarkers - 1);
-                fetch_add_seq(&mark_turn, 1);
-                weir__os_futex_wake(&mark_turn, INT32_MAX);
-        }
-        weir__mark_drain(&markers[0]);
-        for (uint32_t left; nmarkers > 1 && (left = load_acquire(&marking)) != 0;)
-                weir__os_futex_wait(&marking, left, -1);
-}
-
-/* Before words are marked that another marker may own. */
-static void prepare(uint32_t most)
-{
-        start_helpers(most);
-        memset(markers, 0, sizeof markers);
-        if (!weir__mark_begin(markers, nmarkers)) {
-                store_relaxed(&nmarkers, 1u);
-                (void)weir__mark_begin(markers, 1);
-        }
 }
 
 /* What a cycle was like, for the trace. */
@@ -322,10 +251,10 @@ static void trace(const struct story *t)
         struct out    o = { .fd = STDERR_FILENO };
         struct marker all = { 0 };
 
-        for (uint32_t i = 0; i < nmarkers; i++) {
-                all.objects += markers[i].objects;
-                all.words += markers[i].words;
-                all.peak = MAX(all.peak, markers[i].peak);
+        for (uint32_t i = 0; i < weir__nmarkers; i++) {
+                all.objects += weir__markers[i].objects;
+                all.words += weir__markers[i].words;
+                all.peak = MAX(all.peak, weir__markers[i].peak);
         }
         weir__out_print(&o,
                         "gc %llu (%s%s): %llu -> %llu KiB, goal %llu KiB; %llu objects, %llu words; ",
@@ -359,7 +288,7 @@ static void trace(const struct story *t)
                                 (long long)(t->end - t->marked) / 1000);
         if (load_relaxed(&gc.minor))
                 weir__out_print(&o, "%zu cards; ", t->cards);
-        weir__out_print(&o, "%u markers, %u spans queued at most; %zu finalizers\n", nmarkers,
+        weir__out_print(&o, "%u markers, %u spans queued at most; %zu finalizers\n", weir__nmarkers,
                         all.peak, t->finals);
         weir__out_flush(&o);
 }
@@ -371,17 +300,17 @@ static void finish(struct story *t)
 {
         uint64_t live = 0;
 
-        weir__final_mark(&markers[0]);
-        drain();
+        weir__final_mark(&weir__markers[0]);
+        weir__markers_drain();
         /* What is added now points to what is marked already: one marker for the whole heap. */
-        (void)weir__mark_begin(markers, 1);
-        t->finals = weir__final_queue(&markers[0]);
-        weir__mark_drain(&markers[0]);
+        (void)weir__mark_begin(weir__markers, 1);
+        t->finals = weir__final_queue(&weir__markers[0]);
+        weir__mark_drain(&weir__markers[0]);
         t->marked = weir__os_now();
         if (unlikely(weir__debug.gccheck))
                 weir__mark_check();
-        for (uint32_t i = 0; i < nmarkers; i++)
-                live += markers[i].bytes;
+        for (uint32_t i = 0; i < weir__nmarkers; i++)
+                live += weir__markers[i].bytes;
         t->before = load_relaxed(&gc.live) + load_relaxed(&weir__mem_since);
         if (load_relaxed(&gc.minor))
                 live += gc.old;
@@ -403,16 +332,16 @@ static void note(const struct story *t)
                 .stop_last = t->end - (t->running ? t->stopping : t->begin), .before = t->before,
                 .live = load_relaxed(&gc.live), .born = t->born, .at_start = t->at_start,
                 .goal = t->goal, .next_goal = weir__mem_gc.next, .slowed = gc.napped,
-                .markers = nmarkers, .calls = t->finals, .minor = load_relaxed(&gc.minor),
+                .markers = weir__nmarkers, .calls = t->finals, .minor = load_relaxed(&gc.minor),
         };
 
-        for (uint32_t i = 0; i < nmarkers; i++) {
-                c.objects += markers[i].objects;
-                c.queue_peak = MAX(c.queue_peak, markers[i].peak);
+        for (uint32_t i = 0; i < weir__nmarkers; i++) {
+                c.objects += weir__markers[i].objects;
+                c.queue_peak = MAX(c.queue_peak, weir__markers[i].peak);
         }
         /* Of helpers it is not known how long they worked: at most all of the time. */
         c.cpu_ns = (uint64_t)(weir__os_thread_cpu(weir__os_thread_id()) - t->cpu +
-                              (t->end - t->begin) * (nmarkers - 1));
+                              (t->end - t->begin) * (weir__nmarkers - 1));
         weir__history_add(&c);
         fetch_add_relaxed(&weir__mem_gc.cpu, c.cpu_ns);
 }
@@ -472,13 +401,13 @@ static void collect_stopped(const char *why, bool leaks)
                 weir__cards_swap();
                 weir__cards_clear();
         }
-        prepare(weir__sched_procs());
+        weir__markers_gather(weir__sched_procs());
         if (unlikely(leaks))
                 weir__world_quiet();
         if (unlikely(leaks || weir__debug.leaks))
-                weir__leak_roots(&markers[0], drain);
+                weir__leak_roots(&weir__markers[0], weir__markers_drain);
         else
-                weir__roots_mark(&markers[0]);
+                weir__roots_mark(&weir__markers[0]);
         if (unlikely(leaks))
                 weir__leak_blocks();
         finish(&t);
@@ -503,11 +432,11 @@ static void stop(void)
 static void rounds(struct story *t)
 {
         for (t->rounds = 0; t->rounds < ROUNDS; t->rounds++) {
-                size_t shaded = weir__mark_shaded(&markers[0]);
-                size_t stacks = weir__roots_mark_touched(&markers[0], false);
-                size_t pages = weir__watch_round(&markers[0]);
+                size_t shaded = weir__mark_shaded(&weir__markers[0]);
+                size_t stacks = weir__roots_mark_touched(&weir__markers[0], false);
+                size_t pages = weir__watch_round(&weir__markers[0]);
 
-                drain();
+                weir__markers_drain();
                 t->shaded += shaded;
                 t->stacks += stacks;
                 t->pages += pages;
@@ -554,7 +483,7 @@ static void collect_beside(const char *why)
         sweep_all();
         choose(why);
         started(&t);
-        prepare(MAX(weir__sched_procs() / 4, 1u));
+        weir__markers_gather(MAX(weir__sched_procs() / 4, 1u));
         if (gc.gen)
                 weir__watch_before();
         weir__roots_find(stop);
@@ -565,7 +494,7 @@ static void collect_beside(const char *why)
                 weir__cards_swap();
         weir__scan_begin();
         store_relaxed(&weir__gc_barrier, (uint32_t)BARRIER_MARK);
-        weir__roots_mark_threads(&markers[0]);
+        weir__roots_mark_threads(&weir__markers[0]);
         store_relaxed(&gc.napped, false);
         store_relaxed(&gc.begun, load_relaxed(&weir__mem_since));
         store_relaxed(&weir__gc_wanted, 0);
@@ -576,12 +505,12 @@ static void collect_beside(const char *why)
         paused(t.running - t.begin);
 
         if (load_relaxed(&gc.minor))
-                t.cards = weir__mark_cards(&markers[0]);
+                t.cards = weir__mark_cards(&weir__markers[0]);
         else if (gc.gen)
                 weir__cards_clear();
-        weir__roots_mark_beside(&markers[0]);
-        weir__watch_begin(&markers[0], load_relaxed(&gc.minor));
-        drain();
+        weir__roots_mark_beside(&weir__markers[0]);
+        weir__watch_begin(&weir__markers[0], load_relaxed(&gc.minor));
+        weir__markers_drain();
         rounds(&t);
         weir__special_look();
 
@@ -590,11 +519,11 @@ static void collect_beside(const char *why)
         t.last_ns = weir__world_stats.stop_ns;
         store_relaxed(&gc.beside, 0);
         store_relaxed(&weir__gc_barrier, (uint32_t)(gc.gen ? BARRIER_CARDS : BARRIER_OFF));
-        weir__roots_mark_threads(&markers[0]);
-        t.last_stacks = weir__roots_mark_touched(&markers[0], true);
-        weir__roots_mark_last(&markers[0]);
-        t.shaded += weir__mark_shaded_rest(&markers[0]);
-        t.last_pages = weir__watch_end(&markers[0]);
+        weir__roots_mark_threads(&weir__markers[0]);
+        t.last_stacks = weir__roots_mark_touched(&weir__markers[0], true);
+        weir__roots_mark_last(&weir__markers[0]);
+        t.shaded += weir__mark_shaded_rest(&weir__markers[0]);
+        t.last_pages = weir__watch_end(&weir__markers[0]);
         t.born = load_relaxed(&weir__mem_since) - load_relaxed(&gc.begun);
         store_relaxed(&gc.during, t.born);
         finish(&t);
@@ -690,7 +619,7 @@ void weir__cycle_forked(void)
         store_relaxed(&gc.starting, was_started);
         store_release(&gc.ready, was_started);
         store_relaxed(&gc.beside, 0);
-        nthreads = 1;
+        weir__markers_forked();
 }
 
 /* Under gcstress each request comes here; every so many are due. */

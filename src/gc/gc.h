@@ -97,6 +97,20 @@ void weir__roots_forked(void);
 void weir__special_forked(void);
 void weir__history_forked(void);
 
+/* ---- markers.c ---- */
+
+/* Who marks in this cycle; the first is the caller's own. */
+extern struct marker weir__markers[];
+extern uint32_t      weir__nmarkers;    /* atomic; the cycle's to write: a power of two */
+
+/* Before words are marked: markers for a cycle, at most `most`, as many as have a thread. */
+void weir__markers_gather(uint32_t most);
+
+/* By all of them, what is reachable from what is marked. */
+void weir__markers_drain(void);
+
+void weir__markers_forked(void);
+
 /* ---- cycle.c ---- */
 
 struct gc_hooks {

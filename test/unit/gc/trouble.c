@@ -101,7 +101,8 @@ static _Noreturn void be_a_child(int i)
         node                *first = graph[0];
         void               **p;
 
-        for (int k = 0; k < 1000; k++) {
+        /* A sanitizer's malloc of this age leaves its locks in the child as they were. */
+        for (int k = 0; k < (COPIES ? 0 : 1000); k++) {
                 p = malloc((size_t)(k * 37) + 8);
                 if (!p)
                         _exit(1);
@@ -171,8 +172,6 @@ WEIR_TEST_WITH(fork_while_marking_leaves_parent_and_child_unharmed, .procs = 3, 
         node *volatile kept = weir_new(node);
         weir_mem_stats before, after;
 
-        if (COPIES)
-                test_skip("a child of fork may find the sanitizer's own malloc locked");
         weak = weir_weak_make(kept);
         changes_begin(&wg, 3);
         weir_wg_add(&wg, 2);
