@@ -23,7 +23,9 @@
  * names and weir_malloc_plain gives; memory of another allocator. In a program that has malloc from
  * elsewhere (a sanitizer's, -DWEIR_MALLOC=OFF) what malloc handed out is not looked at either, so
  * there nothing is collected, and weir_gc_run does nothing; WEIR_DEBUG=gcforeign=1 collects
- * nevertheless.
+ * nevertheless. A variable on the stack of a goroutine that waits, into which others store, is looked
+ * at if its address is where it is looked, too: no object may be all that knows of such a variable
+ * in a field that is not declared.
  *
  * Example (run):
  *

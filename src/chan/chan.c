@@ -101,6 +101,7 @@ static noinline bool wait_in(struct weir_chan *c, struct waitq *q, struct g *g, 
         weir__waitq_push(q, &w);
         weir__chan_check(c);
         weir__sched_park_begin(g, why, c);
+        weir__sched_own(g, &w, sizeof w);
         lock_drop(&c->lock);
         weir__count(chan_parks, 1);
         weir__sched_park(g);

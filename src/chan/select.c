@@ -304,6 +304,7 @@ static int wait(const struct plan *pl, union slot *slot, struct g *g)
                                pl->channels || pl->timeout >= 0 || pl->contexts ? WHY_SELECT
                                                                                 : WHY_SELECT_EMPTY,
                                pl->channels ? pl->cases[pl->order[0]].chan : NULL);
+        weir__sched_own(g, slot, pl->n * sizeof *slot);
         unlock_all(pl);
         weir__count(chan_parks, 1);
         if (pl->contexts)

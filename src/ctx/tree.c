@@ -501,6 +501,7 @@ int weir__ctx_park(weir_ctx *ctx, int64_t when, enum why why)
         bool       timed = when != CTX_NEVER;
 
         weir__sched_park_begin(n.g, why, ctx);
+        weir__sched_own(n.g, &n, sizeof n);
         if (ctx && !weir__ctx_watch(ctx, &n.watch) && win(&n, BY_END))
                 weir__sched_ready(n.g);
         if (timed)

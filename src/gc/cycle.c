@@ -11,7 +11,8 @@
  *           tells the marker what it stores (mem/shade.c);
  *           a plain object, a block of malloc's, that was written since it was scanned is scanned
  *           again (watch.c), the last time in the stop;
- *           so are stacks that may have changed (sched/scan.c), and globals and registers always.
+ *           so are stacks that may have changed, by whoever (sched/scan.c), and globals and
+ *           registers always.
  *         A store by weir_set that found the barrier off and is carried out after the first stop is
  *         told by nobody: its value is in a register of a thread in that stop, whose stacks and
  *         registers are marked there.
@@ -230,7 +231,7 @@ struct story {
         uint64_t    born;               /* of them, allocated while it ran */
         int64_t     begin, running, stopping, marked, end;
         int64_t     first_ns, last_ns;  /* until all stood */
-        size_t      finals, shaded, stacks, last_stacks, pages, last_pages, cards;
+        size_t      finals, shaded, stacks, last_stacks, shared, pages, last_pages, cards;
         uint32_t    rounds;
         int64_t     cpu;                /* of this thread when it began */
         uint64_t    at_start, goal;     /* bytes: in use at its begin, and what it was to end at */
@@ -268,8 +269,8 @@ static void trace(const struct story *t)
                 weir__out_print(&o,
                                 "stopped %lld us (%lld to stop), beside %lld us, stopped %lld us "
                                 "(%lld to stop, %lld mark, %lld rest); "
-                                "%llu KiB born%s, %zu shaded, %zu pages + %zu, %zu stacks + %zu, "
-                                "%u rounds; ",
+                                "%llu KiB born%s, %zu shaded, %zu pages + %zu, %zu stacks + %zu + "
+                                "%zu, %u rounds; ",
                                 (long long)(t->running - t->begin) / 1000,
                                 (long long)t->first_ns / 1000,
                                 (long long)(t->stopping - t->running) / 1000,
@@ -279,7 +280,7 @@ static void trace(const struct story *t)
                                 (long long)(t->end - t->marked) / 1000,
                                 (unsigned long long)t->born / 1024, gc.napped ? " (slowed)" : "",
                                 t->shaded, t->pages, t->last_pages, t->stacks, t->last_stacks,
-                                t->rounds);
+                                t->shared, t->rounds);
         else
                 weir__out_print(&o, "stopped %lld us: %lld to stop, %lld mark, %lld rest; ",
                                 (long long)(t->end - t->begin) / 1000,
@@ -445,6 +446,18 @@ static void rounds(struct story *t)
         }
 }
 
+/* Whose stacks are shared is known when all is marked that can be reached. */
+static void mark_shared(struct story *t)
+{
+        size_t n;
+
+        do {
+                weir__markers_drain();
+                n = weir__roots_mark_shared(&weir__markers[0]);
+                t->shared += n;
+        } while (n);
+}
+
 static const char by_goal[] = "goal", periodic[] = "periodic";
 
 /* Whether old objects have taken half of the way to the goal since the last full collection, or
@@ -492,7 +505,7 @@ static void collect_beside(const char *why)
         weir__mem_mark_begin();
         if (gc.gen)
                 weir__cards_swap();
-        weir__scan_begin();
+        weir__scan_begin(!load_relaxed(&gc.minor));
         store_relaxed(&weir__gc_barrier, (uint32_t)BARRIER_MARK);
         weir__roots_mark_threads(&weir__markers[0]);
         store_relaxed(&gc.napped, false);
@@ -524,9 +537,11 @@ static void collect_beside(const char *why)
         weir__roots_mark_last(&weir__markers[0]);
         t.shaded += weir__mark_shaded_rest(&weir__markers[0]);
         t.last_pages = weir__watch_end(&weir__markers[0]);
+        mark_shared(&t);
         t.born = load_relaxed(&weir__mem_since) - load_relaxed(&gc.begun);
         store_relaxed(&gc.during, t.born);
         finish(&t);
+        weir__scan_over();
         weir__world_start();
         t.end = weir__os_now();
         paused(t.end - t.stopping);

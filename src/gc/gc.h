@@ -62,6 +62,10 @@ void   weir__roots_mark_last(struct marker *m);
 void   weir__roots_mark_threads(struct marker *m);
 size_t weir__roots_mark_touched(struct marker *m, bool stopped);
 
+/* In the last stop, when all else is marked: stacks that others may have written to since. Answers
+ * how many; to be called again when what they hold is marked, until there are none. */
+size_t weir__roots_mark_shared(struct marker *m);
+
 /* Beside the program: all but what threads hold, and malloc's blocks. */
 void weir__roots_mark_beside(struct marker *m);
 

@@ -119,6 +119,11 @@ size_t weir__roots_mark_touched(struct marker *m, bool stopped)
         return stopped ? weir__scan_end(mark_range, m) : weir__scan_again(mark_range, m);
 }
 
+size_t weir__roots_mark_shared(struct marker *m)
+{
+        return weir__scan_shared(mark_range, m);
+}
+
 /* ---- beside the program ---- */
 
 /* Whoever runs a cycle. Not a variable itself, or what was copied would be a root. */

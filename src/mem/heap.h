@@ -444,6 +444,12 @@ void weir__slice_ask(struct marker *m);
 /* ---- shade.c ---- */
 
 extern struct lock weir__shades_lock;
+/* Where stacks are (weir__mark_apart). */
+extern struct apart {
+        uintptr_t low, bytes;           /* atomic */
+        void (*pointed)(uintptr_t word);
+} weir__apart;
+
 void weir__shades_forked(void);         /* the child has no collector */
 void weir__exclude_forked(void);        /* the same */
 

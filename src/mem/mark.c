@@ -206,6 +206,28 @@ static inline void mark_stack_word(struct marker *m, uintptr_t word)
         mark_before(m, word);
 }
 
+/* ---- words that lead elsewhere ---- */
+
+struct apart weir__apart;
+
+void weir__mark_apart(uintptr_t low, uintptr_t high, void (*pointed)(uintptr_t word))
+{
+        store_relaxed(&weir__apart.low, low);
+        store_relaxed(&weir__apart.bytes, low < high ? high - low : 0);
+        weir__apart.pointed = pointed;
+}
+
+static noinline void point_apart(uintptr_t word)
+{
+        weir__apart.pointed(word);
+}
+
+static inline void look_apart(uintptr_t word)
+{
+        if (unlikely(word - load_relaxed(&weir__apart.low) < load_relaxed(&weir__apart.bytes)))
+                point_apart(word);
+}
+
 /* ---- some at a time, so that the memory for one comes while others are worked on ---- */
 
 static inline void settle(struct marker *m, uint32_t k)
@@ -227,8 +249,16 @@ static inline void mark_field(struct marker *m, uintptr_t word)
         struct span *s;
         uint32_t     k;
 
-        if (unlikely(page >= weir__heap.pages))
+        if (word - m->in_start < m->in_bytes) {
+                __builtin_prefetch((const void *)word);
+                m->found++;
+                mark_at(m, m->in, word);
                 return;
+        }
+        if (unlikely(page >= weir__heap.pages)) {
+                look_apart(word);
+                return;
+        }
         s = load_relaxed(&weir__heap.spans[page]);
         if (unlikely(!s))
                 return;
@@ -256,6 +286,8 @@ mark_range(struct marker *m, uintptr_t low, uintptr_t high, bool stack)
         const uintptr_t *end = (const uintptr_t *)ALIGN_DOWN(high, (uintptr_t)8);
         uintptr_t        base = weir__heap.base;
         size_t           bytes = weir__heap.pages << PAGE_SHIFT;
+        uintptr_t        apart = load_relaxed(&weir__apart.low);
+        size_t           apart_bytes = load_relaxed(&weir__apart.bytes);
 
         if (at >= end)
                 return;
@@ -264,8 +296,11 @@ mark_range(struct marker *m, uintptr_t low, uintptr_t high, bool stack)
                 uintptr_t word = *(const volatile uintptr_t *)at;
 
                 /* One past the end of the last page counts too. */
-                if (likely(word - base > bytes))
+                if (likely(word - base > bytes)) {
+                        if (unlikely(word - apart < apart_bytes))
+                                point_apart(word);
                         continue;
+                }
                 if (stack)
                         mark_stack_word(m, word);
                 else
@@ -289,6 +324,8 @@ void weir__mark_pointer(struct marker *m, const void *p)
 
         if (s)
                 mark_or_send(m, s, (uintptr_t)p);
+        else
+                look_apart((uintptr_t)p);
 }
 
 /* ---- one object ---- */
@@ -367,21 +404,38 @@ static void fetch_objects(struct span *s)
                                 s, w * 64 + (unsigned)__builtin_ctzll(grey)));
 }
 
-static void scan_span(struct marker *m, struct span *s)
+/* What is grey in one word of its bits, and what becomes so there meanwhile. */
+static bool scan_word(struct marker *m, struct span *s, unsigned w)
 {
         uint64_t *marks = span_mark_bits(s), *scanned = span_scan_bits(s);
+        bool      any = false;
 
-        s->grey = 0;
-        for (unsigned w = 0; w < s->words; w++) {
-                uint64_t grey;
-
-                /* Scanning may mark more in the same word. */
-                while ((grey = marks[w] & ~scanned[w])) {
-                        scanned[w] |= grey;
-                        for (; grey; grey &= grey - 1)
-                                scan_object(m, s, w * 64 + (unsigned)__builtin_ctzll(grey));
-                }
+        for (uint64_t grey; (grey = marks[w] & ~scanned[w]); any = true) {
+                scanned[w] |= grey;
+                for (; grey; grey &= grey - 1)
+                        scan_object(m, s, w * 64 + (unsigned)__builtin_ctzll(grey));
         }
+        return any;
+}
+
+/* Until none of its objects is grey: pointers from one to another are followed at once. */
+static void scan_span(struct marker *m, struct span *s)
+{
+        unsigned w, last = 0;
+
+        m->in = s;
+        m->in_start = s->start;
+        m->in_bytes = span_bytes(s);
+        for (w = 0; w < s->words; w++)
+                if (scan_word(m, s, w))
+                        last = w;
+        for (bool again = last > 0; again;) {
+                again = false;
+                for (w = 0; w < s->words; w++)
+                        again |= scan_word(m, s, w);
+        }
+        m->in_bytes = 0;
+        s->grey = 0;
 }
 
 /* The next span of the queue, on its way to be scanned: its bits are fetched when it comes in, and

@@ -144,6 +144,8 @@ struct marker {
                 uintptr_t    word;
                 struct span *span;
         } ahead[8];                     /* only its own: about to be marked */
+        struct span *in;                /* only its own: whose objects it scans now */
+        uintptr_t    in_start, in_bytes; /* only its own: where they lie; no bytes: none */
         struct span *way[MARK_WAY];     /* only its own: about to be scanned */
         uint32_t     way_at;            /* only its own */
         bool         draining;          /* only its own: in weir__mark_drain */
@@ -157,6 +159,10 @@ struct marker {
  * of, too. */
 void weir__mark_range(struct marker *m, uintptr_t low, uintptr_t high);
 void weir__mark_stack(struct marker *m, uintptr_t low, uintptr_t high);
+
+/* From now on calls pointed(word) for words that are marked and lie in [low, high), which is not of
+ * the heap; from each marker. With the world stopped. low >= high: for none. */
+void weir__mark_apart(uintptr_t low, uintptr_t high, void (*pointed)(uintptr_t word));
 
 /* The same for memory of variables, but for those that are no roots. */
 void weir__mark_globals(struct marker *m, uintptr_t low, uintptr_t high);

@@ -80,11 +80,17 @@ static bool is_white(uintptr_t word)
         return !(done >> (i % 64) & 1);
 }
 
+/* The address of a variable on a stack, which others may write to by it. */
+static bool is_apart(uintptr_t word)
+{
+        return word - load_relaxed(&weir__apart.low) < load_relaxed(&weir__apart.bytes);
+}
+
 void weir__mem_shade(const void *p)
 {
         struct cache *c;
 
-        if (!load_relaxed(&weir__run_marks) || !is_white((uintptr_t)p))
+        if (!load_relaxed(&weir__run_marks) || !(is_white((uintptr_t)p) || is_apart((uintptr_t)p)))
                 return;
         c = weir__cache_get();
         if (unlikely(c == &weir__cache_closed)) {

@@ -109,6 +109,12 @@ struct g {
         struct stack    stack;          /* const */
         struct g       *scan_next;      /* whoever listed it, then the collector */
         uint32_t        scan_listed;    /* atomic: it is on the list of touched ones */
+        uint32_t        shared_in;      /* atomic: the cycle in which it was last on that list */
+        struct g       *shared_next;    /* whoever listed it, then the collector */
+        uint32_t        shared_at;      /* atomic: the epoch in which its frames were last pointed to */
+        uint32_t        read_in;        /* the collector: the cycle whose last stop read its stack */
+        uint32_t        own_size;       /* atomic, only itself: bytes at own; since it parked */
+        const void     *own;            /* atomic, only itself: on its stack, the runtime's alone */
         struct m       *thread;         /* while locks is not 0: the thread it stays on */
         struct m       *stopped;        /* atomic: in whose handler it waits, registers there */
         uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */

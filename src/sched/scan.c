@@ -4,6 +4,21 @@
  *         is parked does not change its stack, so it is read while the program runs, and read again
  *         in the stop at the end only if it ran meanwhile, or was handed something: what the stop
  *         costs depends on how many goroutines run, not on how many there are.
+ * Others' stores
+ *         The variables of a parked goroutine may be written by others that have their address, at
+ *         any time and by plain stores. What is stored so into a stack that was read already, and
+ *         is then nowhere else, would be lost. So stacks to which that can happen are shared, and
+ *         read once more in the last stop:
+ *           those of goroutines that ran, or were readied, since the cycle before: such addresses
+ *           may be new, and the collector may not have come by where they are before they are gone;
+ *           those into which a word points that the collector came by, outside of the stack itself,
+ *           in this cycle or another since the last whole one before it began. A goroutine that has
+ *           not run since makes no such addresses: of what there were at the end of the cycle
+ *           before that cycle saw all, or saw them earlier and nothing was written there since.
+ *         So stacks that wait, and that nobody points into, are not read in a stop. Addresses where
+ *         the collector does not look do not count, as for objects. Nor do those of what the
+ *         runtime itself keeps on a stack while it waits (weir__sched_own), or each that waits for
+ *         a channel would be pointed to by its neighbours in line.
  * States  Of a goroutine while scanning is on:
  *           unread   the collector has not come by; or it has no CTX_SCANNED
  *           read     CTX_SCANNED is set: it has not run since, nor was it readied
@@ -18,19 +33,72 @@
  *         the usual switch pays nothing: the flag shares a test with others.
  *         Scanning goes on and off with the world stopped. A flag that is left over is taken away
  *         at the next switch.
+ *         The list of shared ones is made likewise, by shared_in, and taken in the last stop.
  * Cost    One fence for 1024 goroutines, and what is on their stacks.
  * Not     Stopping each goroutine to read its stack (Go): parked ones would have to be kept from
- *         being woken. All stacks in the stop: it would last longer the more goroutines there
- *         are. */
+ *         being woken. All stacks in the stop: it would last longer the more goroutines there are.
+ *         Watching stacks for written pages, as malloc's: of 73 pages of a slot one is in use, and
+ *         the kernel takes 100 ns to pass over them, in the stop. */
+#include "mem/mem.h"
 #include "sched/state.h"
 
-enum { BATCH = 1024 };
+enum { BATCH = 1024, AHEAD = 4 };
+
+static struct {
+        uint32_t  cycle;        /* the collector's, with the world stopped */
+        uint32_t  epoch;        /* the same: whole cycles */
+        struct g *first;        /* atomic: the list */
+        uintptr_t low, high;    /* the collector's: whose stack it reads, that goroutine included */
+} shared = { .epoch = 1 };
 
 /* The collector's. */
 static struct {
         world_visit_fn *fn;
         void           *arg;
 } visitor;
+
+/* Its stack is read in the last stop. */
+static void share(struct g *g)
+{
+        struct g *head;
+
+        if (load_relaxed(&g->shared_in) == shared.cycle ||
+            exchange_seq(&g->shared_in, shared.cycle) == shared.cycle)
+                return;
+        head = load_relaxed(&shared.first);
+        do
+                g->shared_next = head;
+        while (!cas_seq(&shared.first, &head, g));
+}
+
+/* From: a marker, for a word that lies where stacks are. Of a goroutine that runs now it may be
+ * wrong, but that is touched. */
+static void pointed_to(uintptr_t word)
+{
+        uintptr_t    low = load_relaxed(&shared.low);
+        struct stack s;
+        struct g    *g;
+        bool         in_guard;
+
+        if (word - low < load_relaxed(&shared.high) - low)
+                return;                         /* its own */
+        if (!weir__stack_find((const void *)word, &s, &in_guard) || word >= (uintptr_t)s.high)
+                return;
+        g = (struct g *)(void *)s.high;
+        if (!load_relaxed(&g->id) || word < (uintptr_t)load_relaxed(&g->ctx.sp))
+                return;
+        if (load_acquire(&g->state) == G_PARKED &&
+            word - (uintptr_t)load_relaxed(&g->own) < load_relaxed(&g->own_size))
+                return;
+        store_relaxed(&g->shared_at, shared.epoch);
+        share(g);
+}
+
+/* Whether a cycle that still counts came by a pointer to its frames. */
+static bool is_pointed_to(const struct g *g)
+{
+        return shared.epoch - load_relaxed(&g->shared_at) <= 1;
+}
 
 static void visit_range(uintptr_t low, uintptr_t high)
 {
@@ -46,9 +114,12 @@ static void visit(struct g *g)
 
         if (!load_relaxed(&g->id))
                 return;                         /* it has ended */
+        store_relaxed(&shared.low, (uintptr_t)g->stack.low);
+        store_relaxed(&shared.high, (uintptr_t)(g + 1));
         visit_range((uintptr_t)g, (uintptr_t)(g + 1));
         if (sp >= (uintptr_t)g->stack.low && sp < (uintptr_t)g->stack.high)
                 visit_range(sp, (uintptr_t)g->stack.high);
+        store_relaxed(&shared.high, load_relaxed(&shared.low));
 }
 
 static void list(struct g *g)
@@ -70,13 +141,19 @@ slowpath void weir__scan_touch(struct g *g)
                 list(g);
 }
 
-void weir__scan_begin(void)
+void weir__scan_begin(bool whole)
 {
         static bool ready;
+        uintptr_t   low, high;
 
         if (!ready)
                 sched.can_fence = weir__os_fence_all_init();
         ready = true;
+        shared.cycle++;
+        shared.epoch += whole;
+        store_relaxed(&shared.first, NULL);
+        weir__stack_extent(&low, &high);
+        weir__mark_apart(low, high, pointed_to);
         store_relaxed(&sched.touched, NULL);
         store_relaxed(&sched.scanning, 1);
         for (struct m *m = load_acquire(&sched.all_m); m; m = m->all_next)
@@ -84,15 +161,38 @@ void weir__scan_begin(void)
                         list(m->g);
 }
 
+/* What is read of a goroutine that waits in a call of the runtime, most of the time. */
+static void fetch(const struct g *g)
+{
+        const char *sp = load_relaxed(&g->ctx.sp);
+
+        for (size_t at = 0; at < 8 * CACHE_LINE; at += CACHE_LINE)
+                __builtin_prefetch(sp + at);
+}
+
 /* Reads those that stay where they are from here on. */
 static void read_batch(struct g **batch, unsigned n)
 {
         bool fenced;
 
-        for (unsigned i = 0; i < n; i++)
-                fetch_or_seq(&batch[i]->ctx.flags, (uint32_t)CTX_SCANNED);
+        for (unsigned i = 0; i < n; i++) {
+                struct g *g = batch[i];
+
+                if (i + AHEAD < n)
+                        __builtin_prefetch(&batch[i + AHEAD]->ctx);
+                /* A flag of the cycle before: it neither ran nor was readied since. */
+                if (load_relaxed(&g->ctx.flags) & CTX_SCANNED) {
+                        if (is_pointed_to(g))
+                                share(g);
+                        continue;
+                }
+                fetch_or_seq(&g->ctx.flags, (uint32_t)CTX_SCANNED);
+                share(g);
+        }
         fenced = sched.can_fence && weir__os_fence_all();
         for (unsigned i = 0; i < n; i++) {
+                if (i + AHEAD < n)
+                        fetch(batch[i + AHEAD]);
                 if (!fenced || load_acquire(&batch[i]->ctx.on_cpu))
                         weir__scan_touch(batch[i]);
                 else
@@ -151,6 +251,18 @@ size_t weir__scan_again(world_visit_fn *fn, void *arg)
         return all;
 }
 
+/* With the world stopped, once. */
+static void visit_last(struct g *g)
+{
+        if (g->read_in == shared.cycle)
+                return;
+        g->read_in = shared.cycle;
+        if (load_acquire(&g->ctx.on_cpu))
+                visit_range((uintptr_t)g, (uintptr_t)(g + 1));  /* the rest with its thread */
+        else
+                visit(g);
+}
+
 size_t weir__scan_end(world_visit_fn *fn, void *arg)
 {
         struct g *next;
@@ -161,11 +273,28 @@ size_t weir__scan_end(world_visit_fn *fn, void *arg)
         for (struct g *g = take_touched(); g; g = next, n++) {
                 next = g->scan_next;
                 store_seq(&g->scan_listed, 0);
-                if (load_acquire(&g->ctx.on_cpu))
-                        visit_range((uintptr_t)g, (uintptr_t)(g + 1)); /* the rest with its thread */
-                else
-                        visit(g);
+                visit_last(g);
         }
         store_relaxed(&sched.scanning, 0);
         return n;
+}
+
+size_t weir__scan_shared(world_visit_fn *fn, void *arg)
+{
+        struct g *next;
+        size_t    n = 0;
+
+        visitor.fn = fn;
+        visitor.arg = arg;
+        for (struct g *g = exchange_seq(&shared.first, NULL); g; g = next, n++) {
+                next = g->shared_next;
+                __builtin_prefetch(next);
+                visit_last(g);
+        }
+        return n;
+}
+
+void weir__scan_over(void)
+{
+        weir__mark_apart(0, 0, NULL);
 }

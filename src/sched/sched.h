@@ -52,6 +52,15 @@ void weir__sched_need_runtime(const char *call);
  * From here on its waker may ready it, even before it has left its thread. */
 void weir__sched_park_begin(struct g *g, enum why why, const void *on);
 
+/* After park_begin, of memory on g's stack: others in the runtime hold its address while g is parked,
+ * and may write to it only if they ready g. So that address is no sign that g's variables may be
+ * written by others (scan.c). At most once for each park_begin; not to tell costs only time. */
+static inline void weir__sched_own(struct g *g, const void *p, size_t size)
+{
+        store_relaxed(&g->own, p);
+        store_relaxed(&g->own_size, (uint32_t)size);
+}
+
 /* Takes a park_begin back. Only before the goroutine published itself anywhere. */
 void weir__sched_park_cancel(struct g *g);
 

@@ -39,8 +39,9 @@ void weir__world_threads(world_visit_fn *fn, void *arg);
 
 /* ---- scan.c: those beside the program ---- */
 
-/* From now on it is known which goroutines run, or may. With the world stopped. */
-void weir__scan_begin(void);
+/* From now on it is known which goroutines run, or may, and into whose stacks words point that are
+ * marked. whole: all memory is, not only what was written. With the world stopped. */
+void weir__scan_begin(bool whole);
 
 /* Calls fn for the stacks of all goroutines that do not run; then for those that ran since they
  * were visited and do not now, and answers how many had. From: one thread that holds no lock; fn
@@ -51,6 +52,13 @@ size_t weir__scan_again(world_visit_fn *fn, void *arg);
 /* The same for all that are left, but for what weir__world_threads visits. With the world
  * stopped. */
 size_t weir__scan_end(world_visit_fn *fn, void *arg);
+
+/* After weir__scan_end, the world still stopped: the same for stacks that others may have written
+ * to since they were read. Marking what was visited may find more of them: until it answers 0. */
+size_t weir__scan_shared(world_visit_fn *fn, void *arg);
+
+/* Nothing is marked any more. */
+void weir__scan_over(void);
 
 /* ---- stuck.c: goroutines that nothing can wake; with the world stopped ---- */
 

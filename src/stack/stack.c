@@ -50,6 +50,8 @@ enum {
         CLASS_MAX = 30,
         SLAB_SIZE = 64 * 1024 * 1024,
         CANARY = 512,                   /* bytes looked at: 8 lines, about 5 ns */
+        CELL_SHIFT = 25,                /* slabs of many slots are longer than that, at most twice */
+        CELLS = 1 << (47 - CELL_SHIFT),
 };
 
 struct slab {
@@ -64,6 +66,7 @@ struct slab {
 
 static struct lock       stack_lock = LOCK_INIT(stack);
 static struct slab      *slabs;                                 /* atomic: newest first */
+static struct slab     **cells;         /* atomic: by address, who begins in a cell or fills it */
 static struct slab      *current[CLASS_MAX + 1];                /* lock: stack */
 static uint64_t          sys_bytes, unguarded, returned;               /* atomic */
 static enum stack_guard  kind = STACK_ADVISED;                  /* lock: stack: of new stacks */
@@ -100,6 +103,38 @@ static void slot_stack(const struct slab *sl, uint32_t i, struct stack *ret)
         ret->guard = i < load_relaxed(&sl->guarded) ? sl->guard : STACK_CANARY;
 }
 
+/* No two slabs begin in one cell, nor does one in a cell that another fills. */
+static void index_slab(struct slab *sl, size_t size)
+{
+        size_t first = (uintptr_t)sl->base >> CELL_SHIFT;
+        size_t end = ((uintptr_t)sl->base + size) >> CELL_SHIFT;
+
+        if (!cells)
+                store_release(&cells, (struct slab **)weir__os_map(CELLS * sizeof *cells));
+        for (size_t i = first; cells && (i == first || i < end) && i < CELLS; i++)
+                if (i == first || size > SLAB_SIZE)
+                        store_release(&cells[i], sl);
+}
+
+static struct slab *slab_of(const char *a)
+{
+        struct slab **index = load_acquire(&cells), *sl;
+        size_t        cell = (uintptr_t)a >> CELL_SHIFT;
+
+        if (unlikely(!index)) {
+                for (sl = load_acquire(&slabs); sl; sl = sl->next)
+                        if ((size_t)(a - sl->base) < sl->stride * load_acquire(&sl->carved))
+                                return sl;
+                return NULL;
+        }
+        for (size_t back = 0; back < 3 && back <= cell && cell < CELLS; back++) {
+                sl = load_acquire(&index[cell - back]);
+                if (sl && (size_t)(a - sl->base) < sl->stride * load_acquire(&sl->carved))
+                        return sl;
+        }
+        return NULL;
+}
+
 static struct slab *new_slab(uint32_t class)
 {
         size_t       stride = stride_of(class);
@@ -115,6 +150,7 @@ static struct slab *new_slab(uint32_t class)
                 return NULL;
         }
         sl->next = slabs;
+        index_slab(sl, stride * slots);
         store_release(&slabs, sl);              /* pairs with the acquire in each and find */
         store_relaxed(&sys_bytes, sys_bytes + stride * slots);
         if (weir__debug.stacktrace) {
@@ -340,16 +376,24 @@ bool weir__stack_next(struct stack_cursor *c, struct stack *ret)
 
 bool weir__stack_find(const void *addr, struct stack *ret, bool *ret_in_guard)
 {
-        const char *a = addr;
+        const char        *a = addr;
+        const struct slab *sl = slab_of(a);
 
-        for (struct slab *sl = load_acquire(&slabs); sl; sl = sl->next) {
-                if (a < sl->base || a >= sl->base + sl->stride * load_acquire(&sl->carved))
-                        continue;
-                slot_stack(sl, (uint32_t)((size_t)(a - sl->base) / sl->stride), ret);
-                *ret_in_guard = a < ret->low;
-                return true;
+        if (!sl)
+                return false;
+        slot_stack(sl, (uint32_t)((size_t)(a - sl->base) / sl->stride), ret);
+        *ret_in_guard = a < ret->low;
+        return true;
+}
+
+void weir__stack_extent(uintptr_t *low, uintptr_t *high)
+{
+        *low = UINTPTR_MAX;
+        *high = 0;
+        for (const struct slab *sl = load_acquire(&slabs); sl; sl = sl->next) {
+                *low = MIN(*low, (uintptr_t)sl->base);
+                *high = MAX(*high, (uintptr_t)sl->base + sl->stride * sl->slots);
         }
-        return false;
 }
 
 uint64_t weir__stack_sys(void)

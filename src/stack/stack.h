@@ -65,6 +65,9 @@ size_t weir__stack_return(const struct stack *s, const void *keep);
  * readable for ever. From: any thread, signal handlers included. */
 void weir__stack_each(bool (*fn)(void *head, void *arg), void *arg);
 
+/* [*low, *high): where all stacks are that were carved so far, among other things. None: empty. */
+void weir__stack_extent(uintptr_t *low, uintptr_t *high);
+
 /* The stack whose slot, guard included, holds addr. *ret_in_guard: addr lies in its guard.
  * From: any thread, signal handlers included. */
 bool weir__stack_find(const void *addr, struct stack *ret, bool *ret_in_guard);

@@ -68,6 +68,7 @@ static void park(struct cond *c, struct entry *e, int64_t deadline)
         }
         e->parked = true;
         weir__sched_park_begin(e->g, WHY_COND, c);
+        weir__sched_own(e->g, e, sizeof *e);
         word_drop(&c->lock);
         weir__count(sync_parks, 1);
         if (deadline != NO_DEADLINE)

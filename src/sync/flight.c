@@ -215,6 +215,7 @@ static noinline int join(struct flight *f, struct call *c, struct g *g, void **r
 
         c->joiners = &j;
         weir__sched_park_begin(g, WHY_FLIGHT, f);
+        weir__sched_own(g, &j, sizeof j);
         word_drop(&f->lock);
         weir__count(sync_parks, 1);
         weir__sched_park(g);

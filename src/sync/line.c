@@ -78,6 +78,7 @@ bool weir__line_wait(struct line *l, uint32_t *lock, struct waiting *w, enum why
 
         push(l, w);
         weir__sched_park_begin(w->g, why, on);
+        weir__sched_own(w->g, w, sizeof *w);
         word_drop(lock);
         weir__count(sync_parks, 1);
         if (deadline != NO_DEADLINE) {
@@ -122,6 +123,7 @@ bool weir__line_wait_ctx(struct line *l, uint32_t *lock, struct waiting *w, enum
 
         push(l, w);
         weir__sched_park_begin(w->g, why, on);
+        weir__sched_own(w->g, w, sizeof *w);
         word_drop(lock);
         weir__count(sync_parks, 1);
         if (!weir__ctx_watch(ctx, &e.watch) && on_end(&e.watch))

@@ -282,6 +282,7 @@ static bool stand_in_line(struct mutex *m, struct record *r, bool first, bool st
         r->woken = r->handed = false;
         push(m, r, first);
         weir__sched_park_begin(r->g, WHY_MUTEX, m);
+        weir__sched_own(r->g, r, sizeof *r);
         list_drop(m);
         weir__count(mutex_parks, 1);
         if (!(new & LOCKED))

@@ -64,6 +64,7 @@ static slowpath void wait(uint64_t *word, uint64_t old, struct g *g)
         struct record r = { .g = g };
 
         weir__sched_park_begin(g, WHY_ONCE, word);
+        weir__sched_own(g, &r, sizeof r);
         do {
                 if (old == DONE) {
                         weir__sched_park_cancel(g);

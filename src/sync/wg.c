@@ -125,6 +125,7 @@ void weir_wg_wait(weir_wg *pub)
                         return;
         } while (!cas_seq(&wg->word, &old, old + (UINT64_C(1) << 32)));
         weir__sched_park_begin(r.g, WHY_WG, wg);
+        weir__sched_own(r.g, &r, sizeof r);
         push(wg, &r, &r);
         weir__sched_park(r.g);
         keep_frame();

@@ -27,6 +27,7 @@ enum means {
         GLOBALS = 8,            /* globals and named memory, at the end */
         WRITTEN = 16,           /* pages that were written, again */
         TOUCHED = 32,           /* stacks of goroutines that ran, again */
+        SHARED = 64,            /* stacks that others may have written to, again */
 };
 
 static unsigned     broken;             /* means that are left out */
@@ -65,6 +66,8 @@ void   __real_weir__roots_mark_last(struct marker *m);
 void   __wrap_weir__roots_mark_last(struct marker *m);
 size_t __real_weir__roots_mark_touched(struct marker *m, bool stopped);
 size_t __wrap_weir__roots_mark_touched(struct marker *m, bool stopped);
+size_t __real_weir__roots_mark_shared(struct marker *m);
+size_t __wrap_weir__roots_mark_shared(struct marker *m);
 void   __real_weir__mem_shade(const void *p);
 void   __wrap_weir__mem_shade(const void *p);
 
@@ -122,6 +125,11 @@ size_t __wrap_weir__roots_mark_touched(struct marker *m, bool stopped)
         if (stopped)
                 store_relaxed(&sched.scanning, 0);
         return 0;
+}
+
+size_t __wrap_weir__roots_mark_shared(struct marker *m)
+{
+        return broken & SHARED ? 0 : __real_weir__roots_mark_shared(m);
 }
 
 /* A store tells the old value first, then the new one. */
@@ -361,6 +369,56 @@ weir_task(parks, my, { weir_chan *wake, *sleep; node **from; weir_wg *wg; })
         weir_wg_done(my->wg);
 }
 
+/* Waits all the time, and has handed out where its variable is. */
+static node **volatile variable;
+
+weir_task(lends, my, { weir_chan *sleep; weir_wg *wg; })
+{
+        node *here = NULL;
+        int   v;
+
+        variable = &here;
+        store_release(&parker, weir__sched_g());
+        weir_recv(my->sleep, &v);
+        __asm__ volatile("" : : "r"(&here) : "memory");
+        here = NULL;
+        weir_wg_done(my->wg);
+}
+
+/* The address is in a register alone, then nowhere. */
+static noinline void into_variable(node **from)
+{
+        node **to = variable;
+
+        variable = NULL;
+        wait_for_turn();
+        take_and_put(from, to);
+        to = NULL;
+        stay();
+        __asm__ volatile("" : : "r"(to));
+}
+
+/* The same from a block of malloc that goes then. */
+static node ***lent;
+
+static noinline void into_lent(node **from)
+{
+        wait_for_turn();
+        take_and_put(from, *lent);
+        *lent = NULL;
+        stay();
+}
+
+static noinline void into_variable_long(node **from)
+{
+        into_variable(from);
+}
+
+static noinline void into_lent_long(node **from)
+{
+        into_lent(from);
+}
+
 weir_task(wakes, my, { weir_chan *wake, *sleep; weir_wg *wg; })
 {
         int v = 0;
@@ -419,6 +477,17 @@ static node **place_of(const struct move *m)
         }
 }
 
+/* The lender has waited through some collections. */
+static bool is_long(const struct move *m)
+{
+        return m->into == into_variable_long || m->into == into_lent_long;
+}
+
+static bool is_loan(const struct move *m)
+{
+        return m->into == into_variable || m->into == into_lent || is_long(m);
+}
+
 /* Moves it in the middle of a collection, and answers whether it is there afterwards. */
 static bool survives(const struct move *m, unsigned without)
 {
@@ -436,7 +505,17 @@ static bool survives(const struct move *m, unsigned without)
         store_seq(&took, 0);
         store_release(&parker, NULL);
         put_victim(from, m->from == FROM_DECLARED);
-        weir_wg_add(&wg, m->into ? 1 : 2);
+        weir_wg_add(&wg, m->into && !is_loan(m) ? 1 : 2);
+        if (is_loan(m)) {
+                weir_go(lends, .sleep = sleep, .wg = &wg);
+                while (!is_parked())
+                        weir_yield();
+                *lent = variable;
+                if (m->into == into_lent || m->into == into_lent_long)
+                        variable = NULL;
+                for (int i = 0; i < 3 && is_long(m); i++)
+                        weir_gc_run();
+        }
         if (m->into) {
                 weir_go(moves, .into = m->into, .from = from, .wg = &wg);
         } else {
@@ -472,7 +551,7 @@ static void check_move(const struct move *m)
 
         for (int i = 0; i < TIMES; i++)
                 ck_assert_msg(survives(m, 0), "%s: was lost", m->name);
-        for (unsigned means = 1; means <= TOUCHED; means *= 2)
+        for (unsigned means = 1; means <= SHARED; means *= 2)
                 if (m->found_by != means)
                         ck_assert_msg(survives(m, means), "%s: was lost without means %u", m->name,
                                       means);
@@ -498,6 +577,7 @@ static void prepare(void)
         ck_assert_msg(dl != NULL, "%s", dlerror());
         library = dlsym(dl, "test_library_word");
         ck_assert_ptr_nonnull(library);
+        lent = calloc(1, 2048);
         typed = weir_new(pair);
         plain = weir_new_bytes(sizeof *plain);
 }
@@ -539,7 +619,25 @@ WEIR_TEST_WITH(the_stack_of_one_that_ran_and_parked_again_is_read_again, .procs 
                .timeout = 60)
 {
         static const struct move m[] = {
-                { "a parked stack", NULL, FROM_BLOCK, BEFORE_MALLOC, TOUCHED },
+                { "a parked stack", NULL, FROM_BLOCK, BEFORE_MALLOC, TOUCHED | SHARED },
+        };
+
+        if (foreign())
+                test_skip("malloc is another's");
+        check_all(m, COUNT(m));
+}
+
+/* By a plain store of another goroutine, which has its address. */
+WEIR_TEST_WITH(the_stack_of_one_that_waits_is_read_again_if_others_may_write_there, .procs = 3,
+               .timeout = 60)
+{
+        static const struct move m[] = {
+                { "of one that waits since a moment", into_variable, FROM_BLOCK, BEFORE_MALLOC,
+                  SHARED },
+                { "of one that waits long", into_variable_long, FROM_BLOCK, BEFORE_MALLOC, SHARED },
+                { "known to a block alone", into_lent, FROM_BLOCK, BEFORE_MALLOC, SHARED },
+                { "known to a block alone for long", into_lent_long, FROM_BLOCK, BEFORE_MALLOC,
+                  SHARED },
         };
 
         if (foreign())
