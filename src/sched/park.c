@@ -146,7 +146,7 @@ void weir__sched_park_begin(struct g *g, enum why why, const void *on)
         store_relaxed(&g->why, (uint16_t)why);
         store_relaxed(&g->wait_on, on);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
-        store_relaxed(&g->own_size, 0u);
+        weir__sched_own(g, NULL, 0);
         if (unlikely(weir__debug.migrate)) {
                 g->parked_on = self()->id + 1;
                 g->refused = 0;
