@@ -432,6 +432,8 @@ bool weir_mutex_try_lock(weir_mutex *pub)
         struct mutex *m = open_mutex(pub);
         uint16_t      free_ = 0;
 
+        if (watching())
+                weir__watch_uses(m, "mutex", is_untouched(m));
         if (!cas_acquire(&m->half[0], &free_, LOCKED)) {
                 uint32_t old = load_relaxed(&m->word);
 
@@ -493,8 +495,10 @@ void weir_mutex_unlock(weir_mutex *pub)
 {
         struct mutex *m = open_mutex(pub);
 
-        if (watching())
+        if (watching()) {
+                weir__watch_uses(m, "mutex", is_untouched(m));
                 weir__watch_unlocks(m, "mutex");
+        }
         if (unlikely(load_relaxed(&m->half[0]) != LOCKED || load_relaxed(&m->half[1]))) {
                 unlock_slow(m, load_relaxed(&m->word));
                 keep_frame();
