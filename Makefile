@@ -115,8 +115,9 @@ soak-gc: all
 litmus: all
 	@tools/deps test
 	@cmake --preset release -DWEIR_TESTS=ON >/dev/null
-	@cmake --build build --target litmus model-rules $(jobs)
+	@cmake --build build --target litmus model-rules model-final $(jobs)
 	@build/bin/model-rules
+	@build/bin/model-final
 	@WEIR_LITMUS=$(LITMUS) build/bin/litmus $(RULE)
 
 install: all

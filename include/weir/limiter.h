@@ -40,7 +40,7 @@ typedef struct weir_limiter {
         uint64_t burst_;
         double   missing_;
         int64_t  at_, last_;
-        uint32_t lock_, unused_;
+        uint32_t lock_, place_;
 } weir_limiter;
 
 /* Tokens a second, and how many there are at most; it begins with so many. WEIR_RATE_MAX: as many

@@ -350,7 +350,8 @@ WEIR_API uint64_t weir_barrier_generation(const weir_barrier *b);
 WEIR_API void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg);
 
 /* A once that is done costs a load and no call: its first word is 2 then. That is part of the
- * binary interface, and the function does the same. */
+ * binary interface, and the function does the same. (A library that looks for copies stores
+ * something else, so that each use is a call.) */
 static inline void weir_once_do_(weir_once *o, void (*fn)(void *arg), void *arg)
 {
         if (__builtin_expect(__atomic_load_n(&o->state_[0], __ATOMIC_ACQUIRE) != 2, 0))

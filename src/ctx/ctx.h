@@ -72,11 +72,37 @@ struct weir_ctx {
 #define CTX_MAGIC UINT32_C(0x77637478)
 #define CTX_NEVER INT64_MAX
 
-/* What a caller named: NULL for the background, which never ends. Panics unless weir made it. */
-weir_ctx *weir__ctx_check(const weir_ctx *ctx, const char *call);
+extern weir_ctx weir__ctx_background;
 
-/* Why ctx ended; NULL: it goes on. From: any thread. */
-const struct ctx_end *weir__ctx_look(weir_ctx *ctx);
+_Noreturn slowpath void weir__ctx_foreign(const weir_ctx *ctx, const char *call);
+
+/* What a caller named: NULL for the background, which never ends. Panics unless weir made it. */
+static inline weir_ctx *weir__ctx_check(const weir_ctx *ctx, const char *call)
+{
+        if (ctx && unlikely(ctx->magic != CTX_MAGIC))
+                weir__ctx_foreign(ctx, call);
+        return ctx == &weir__ctx_background ? NULL : (weir_ctx *)(uintptr_t)ctx;
+}
+
+/* What was seen once must be seen by all that look later: ends ctx for e, unless it has. */
+slowpath const struct ctx_end *weir__ctx_found(weir_ctx *ctx, const struct ctx_end *e);
+
+/* The deadline has passed? */
+slowpath const struct ctx_end *weir__ctx_look_at_clock(weir_ctx *ctx);
+
+/* Why ctx ended; NULL: it goes on. From: any thread. Inline: who computes asks often, and nearly
+ * always nothing has ended. */
+static inline const struct ctx_end *weir__ctx_look(weir_ctx *ctx)
+{
+        const struct ctx_end *e = load_acquire(&ctx->end);      /* pairs with settle's exchange */
+
+        if (unlikely(e != NULL))
+                return e;
+        for (weir_ctx *up = ctx->parent; up; up = up->parent)
+                if (unlikely((e = load_acquire(&up->end)) != NULL))
+                        return weir__ctx_found(ctx, e);
+        return likely(ctx->deadline == CTX_NEVER) ? NULL : weir__ctx_look_at_clock(ctx);
+}
 
 /* Puts w, whose fn is set, where fn(w) will be called once when ctx ends. False: it has ended, and
  * fn will not be called. fn runs with a lock of ctx held, on any thread; it may take locks of

@@ -51,20 +51,18 @@ enum { BATCH = 64, PRUNE_FIRST = WEIR_CTX_PRUNE, PRUNE_DEPTH = 8, LOOK_AT_CLOCK 
 const struct ctx_end weir__ctx_canceled = { .err = WEIR_ECANCELED, .cause = WEIR_ECANCELED };
 const struct ctx_end weir__ctx_passed = { .err = WEIR_ETIMEOUT, .cause = WEIR_ETIMEOUT };
 
-static weir_ctx background = { .magic = CTX_MAGIC, .deadline = CTX_NEVER };
+weir_ctx weir__ctx_background = { .magic = CTX_MAGIC, .deadline = CTX_NEVER };
 
 static void on_deadline(struct timer *t);
 
 weir_ctx *weir_ctx_background(void)
 {
-        return &background;
+        return &weir__ctx_background;
 }
 
-weir_ctx *weir__ctx_check(const weir_ctx *ctx, const char *call)
+void weir__ctx_foreign(const weir_ctx *ctx, const char *call)
 {
-        if (ctx && unlikely(ctx->magic != CTX_MAGIC))
-                weir__panic("%s: %p is a context that weir did not make", call, (const void *)ctx);
-        return ctx == &background ? NULL : (weir_ctx *)(uintptr_t)ctx;
+        weir__panic("%s: %p is a context that weir did not make", call, (const void *)ctx);
 }
 
 /* In place of weir_set, whose slow half would link the collector to each program that selects. */
@@ -89,18 +87,14 @@ static const struct ctx_end *settle(weir_ctx *c, const struct ctx_end *e)
         return cas_seq(&c->end, &found, e) ? e : found;
 }
 
-const struct ctx_end *weir__ctx_look(weir_ctx *c)
+const struct ctx_end *weir__ctx_found(weir_ctx *c, const struct ctx_end *e)
 {
-        const struct ctx_end *e = load_acquire(&c->end);        /* pairs with settle's exchange */
+        return settle(c, e);
+}
 
-        if (e)
-                return e;
-        for (weir_ctx *up = c->parent; up && !e; up = up->parent)
-                e = load_acquire(&up->end);
-        if (!e && c->deadline != CTX_NEVER && weir__sched_now() >= c->deadline)
-                e = &weir__ctx_passed;
-        /* What was seen once must be seen by all that look later. */
-        return e ? settle(c, e) : NULL;
+const struct ctx_end *weir__ctx_look_at_clock(weir_ctx *c)
+{
+        return weir__sched_now() >= c->deadline ? settle(c, &weir__ctx_passed) : NULL;
 }
 
 /* ---- children; the parent's lock is held ---- */

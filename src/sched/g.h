@@ -120,7 +120,7 @@ struct g {
         uint32_t        no_preempt;     /* atomic, only itself: calls of weir_preempt_disable */
         uint32_t        parked_on;      /* only itself, then who dequeued it: m->id + 1 of its thread
                                          * at the last park, with WEIR_DEBUG=migrate */
-        uint64_t        reading[2];     /* atomic, only itself: rwmutexes it reads, see sync/rwmutex.c */
+        const void    **reading[2];     /* atomic, only itself: places it has, see sync/rwmutex.c */
         const struct weir_case *wait_cases;     /* while it is parked in a select: its cases */
         size_t          wait_ncases;    /* the same */
         uint64_t        leak_told;      /* whoever runs a cycle: its id once it was reported */

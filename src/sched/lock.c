@@ -178,8 +178,8 @@ int weir_thread_attach(void)
         g->locks = 1;
         g->protect = NULL;
         g->no_preempt = 0;
-        store_relaxed(&g->reading[0], (uint64_t)0);
-        store_relaxed(&g->reading[1], (uint64_t)0);
+        store_relaxed(&g->reading[0], NULL);
+        store_relaxed(&g->reading[1], NULL);
         store_relaxed(&g->fn, NULL);
         store_relaxed(&g->name, NULL);
         g->ctx.on_cpu = 1;

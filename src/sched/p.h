@@ -50,6 +50,7 @@ struct p {
         uint64_t  next_id, last_id;     /* only the owner: goroutine ids it may still give */
         uint64_t  rand;                 /* only the owner */
         bool      turn;                 /* only the owner: the global queue's turn, when the ring is full */
+        const void **readers;           /* only the owner: where readers of an rwmutex show themselves */
 
         /* What thieves look at. */
         struct g *runnext __attribute__((aligned(CACHE_LINE)));

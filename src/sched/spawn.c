@@ -288,8 +288,8 @@ static inline WEIR_ALWAYS_INLINE void set_up(struct g *g, uint64_t id, const str
         inherit(g, starter);
         store_relaxed(&g->switches, 0);
         store_relaxed(&g->no_preempt, 0);
-        store_relaxed(&g->reading[0], (uint64_t)0);
-        store_relaxed(&g->reading[1], (uint64_t)0);
+        store_relaxed(&g->reading[0], NULL);
+        store_relaxed(&g->reading[1], NULL);
         store_relaxed(&g->locks, locked);
         store_relaxed(&g->since, load_relaxed(&weir__sched_coarse));
         weir__arch_context_init(&g->ctx, top, weir__sched_first_frame, g);

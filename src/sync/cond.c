@@ -140,6 +140,7 @@ void weir_cond_signal(weir_cond *pub)
         struct g     *g = NULL;
 
         weir__sched_need_g("weir_cond_signal");
+        check_place(c, &c->place, "cond");
         if (!load_relaxed(&c->first))
                 return;
         word_take(&c->lock);
@@ -157,6 +158,7 @@ void weir_cond_broadcast(weir_cond *pub)
         struct entry *e, *all = NULL, **end = &all;
 
         weir__sched_need_g("weir_cond_broadcast");
+        check_place(c, &c->place, "cond");
         if (!load_relaxed(&c->first))
                 return;
         word_take(&c->lock);

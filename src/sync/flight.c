@@ -51,6 +51,7 @@ struct flight {
         uint32_t      count;            /* lock: own: calls listed */
         uint64_t      mask;             /* lock: own: heads in the table less one; 0: own */
         struct call  *own[OWN];         /* lock: own */
+        uint32_t      place;            /* for check_place */
 };
 
 _Static_assert(sizeof(struct flight) <= sizeof(weir_flight), "weir_flight is too small");
@@ -241,6 +242,7 @@ int weir_flight_do(weir_flight *pub, const void *key, size_t key_size,
 
         if (!fn)
                 weir__panic("weir_flight_do: the function is NULL");
+        check_place(f, &f->place, "flight");
         own.hash = hash_of(key, key_size);
         word_take(&f->lock);
         c = find(f, own.hash, key, key_size);
@@ -266,6 +268,7 @@ void weir_flight_forget(weir_flight *pub, const void *key, size_t key_size)
         struct call   *c;
 
         weir__sched_need_g("weir_flight_forget");
+        check_place(f, &f->place, "flight");
         word_take(&f->lock);
         c = find(f, hash, key, key_size);
         if (c)

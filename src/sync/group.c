@@ -25,6 +25,7 @@ struct group {
         weir_sema        places;        /* when there is a limit */
         uint64_t         limit;         /* const while members run; 0: none */
         int32_t          err;           /* atomic */
+        uint32_t         place;         /* for check_place */
 };
 
 _Static_assert(sizeof(struct group) <= sizeof(weir_group), "weir_group is too small");
@@ -138,19 +139,21 @@ static void start(struct group *g, const void *site, int (*fn)(void *args), cons
         weir__sched_spawn(site, run_member, h, sizeof *h + size, 0, NULL, member_done, g);
 }
 
-static void check_start(int (*fn)(void *args), size_t size, const char *call_name)
+static void check_start(struct group *g, int (*fn)(void *args), size_t size,
+                        const char *call_name)
 {
         weir__sched_need_g(call_name);
         if (!fn)
                 weir__panic("%s: the function is NULL", call_name);
         weir__sched_check_args(size + sizeof(struct head));     /* before anything is counted */
+        check_place(g, &g->place, "group");
 }
 
 void weir_group_go_copy(weir_group *pub, int (*fn)(void *args), const void *args, size_t size)
 {
         struct group *g = open_group(pub);
 
-        check_start(fn, size, "weir_group_go");
+        check_start(g, fn, size, "weir_group_go");
         if (g->limit)
                 weir_sema_acquire(&g->places, 1);
         start(g, __builtin_return_address(0), fn, args, size);
@@ -161,7 +164,7 @@ bool weir_group_try_go_copy(weir_group *pub, int (*fn)(void *args), const void *
 {
         struct group *g = open_group(pub);
 
-        check_start(fn, size, "weir_group_try_go");
+        check_start(g, fn, size, "weir_group_try_go");
         if (g->limit && !weir_sema_try_acquire(&g->places, 1))
                 return false;
         start(g, __builtin_return_address(0), fn, args, size);
@@ -174,6 +177,7 @@ int weir_group_wait(weir_group *pub)
         const weir_panic_info *panic;
 
         weir__sched_need_g("weir_group_wait");
+        check_place(g, &g->place, "group");
         weir_wg_wait(&g->wg);
         if (g->ctx)
                 weir_ctx_cancel(g->ctx);

@@ -82,6 +82,7 @@ static bool await_latch(struct latch *l, struct g *g, int64_t deadline)
 {
         struct waiting w = { .g = g };
 
+        check_place(l, &l->place, "latch");
         word_take(&l->lock);
         if (is_open(l)) {
                 word_drop(&l->lock);

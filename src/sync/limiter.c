@@ -34,7 +34,15 @@ static void advance(weir_limiter *l, int64_t now)
         l->at_ = now;
 }
 
-/* With the lock, after advance: when n more tokens are there. */
+/* Takes the lock, and the same. */
+static void bring_up(weir_limiter *l, int64_t now)
+{
+        check_place(l, &l->place_, "limiter");
+        word_take(&l->lock_);
+        advance(l, now);
+}
+
+/* With the lock, brought up: when n more tokens are there. */
 static int64_t moment_of(const weir_limiter *l, uint64_t n, int64_t now)
 {
         double lack = l->missing_ + (double)n - (double)l->burst_, wait;
@@ -58,8 +66,7 @@ static int64_t take(weir_limiter *l, uint64_t n, int64_t now, int64_t latest, do
 {
         int64_t at;
 
-        word_take(&l->lock_);
-        advance(l, now);
+        bring_up(l, now);
         at = moment_of(l, n, now);
         *ret_rate = l->rate_;
         *ret_ever = at != never;
@@ -103,8 +110,7 @@ void weir_limiter_cancel(const weir_reservation *r)
 
         if (!l || r->at <= now || unlimited(r->rate_))
                 return;
-        word_take(&l->lock_);
-        advance(l, now);
+        bring_up(l, now);
         /* Those who came later wait for tokens that come after this one's. */
         back = (double)r->n - (double)(l->last_ - r->at) * r->rate_ / second;
         if (back > 0)
@@ -152,8 +158,7 @@ void weir_limiter_set_rate(weir_limiter *l, double rate)
 {
         int64_t now = weir__sched_now();
 
-        word_take(&l->lock_);
-        advance(l, now);
+        bring_up(l, now);
         l->rate_ = rate > 0 ? rate : 0;
         word_drop(&l->lock_);
 }
@@ -163,8 +168,7 @@ void weir_limiter_set_burst(weir_limiter *l, uint64_t burst)
 {
         int64_t now = weir__sched_now();
 
-        word_take(&l->lock_);
-        advance(l, now);
+        bring_up(l, now);
         l->missing_ = MAX(l->missing_ + (double)burst - (double)l->burst_, 0.0);
         l->burst_ = burst;
         word_drop(&l->lock_);
@@ -175,8 +179,7 @@ double weir_limiter_tokens(weir_limiter *l)
         int64_t now = weir__sched_now();
         double  n;
 
-        word_take(&l->lock_);
-        advance(l, now);
+        bring_up(l, now);
         n = (double)l->burst_ - l->missing_;
         word_drop(&l->lock_);
         return n;

@@ -1,7 +1,8 @@
 /* Once.
  *
  * What    One word: 0 not yet, 1 running, a list of waiting goroutines with bit 0 set while
- *         running, 2 done.
+ *         running, 2 done. Where copies are looked for it is 4 when done, which the inlined case
+ *         does not know: then each use comes by here.
  * States  not yet -> running   the first caller      running -> done   the same, by one exchange
  *         that also takes the list; it never touches the word again, so the memory may go then.
  * Order   The exchange to done pairs with the acquire load of the fast path, and with the compare-
@@ -16,7 +17,14 @@
 /* The header inlines the case that it is done around the function defined here. */
 #undef weir_once_do
 
-enum { NOT_YET, RUNNING, DONE };        /* weir/sync.h knows the last */
+enum { NOT_YET, RUNNING, DONE, DONE_CHECKED = 4 };      /* weir/sync.h knows DONE */
+
+struct once {
+        uint64_t word;                  /* atomic */
+        uint32_t place;                 /* for check_place */
+};
+
+_Static_assert(sizeof(struct once) <= sizeof(weir_once), "weir_once is too small");
 
 struct record {
         uintptr_t next;                 /* the word as it was found */
@@ -35,9 +43,14 @@ static void run_call(void *p)
         c->fn(c->arg);
 }
 
+static inline bool is_done(uint64_t word)
+{
+        return word == DONE || word == DONE_CHECKED;
+}
+
 static void finish(uint64_t *word)
 {
-        uintptr_t w = exchange_seq(word, DONE);
+        uintptr_t w = exchange_seq(word, checks_places() ? DONE_CHECKED : DONE);
 
         while (w != RUNNING) {
                 struct record *r = (struct record *)(w & ~(uintptr_t)1);
@@ -66,7 +79,7 @@ static slowpath void wait(uint64_t *word, uint64_t old, struct g *g)
         weir__sched_park_begin(g, WHY_ONCE, word);
         weir__sched_own(g, &r, sizeof r);
         do {
-                if (old == DONE) {
+                if (is_done(old)) {
                         weir__sched_park_cancel(g);
                         return;
                 }
@@ -77,14 +90,19 @@ static slowpath void wait(uint64_t *word, uint64_t old, struct g *g)
 
 void weir_once_do(weir_once *o, void (*fn)(void *arg), void *arg)
 {
-        uint64_t *word = &o->state_[0], old = NOT_YET;
-        struct g *g;
+        struct once *once = (struct once *)(void *)o;
+        uint64_t    *word = &once->word, old = load_acquire(word);
+        struct g    *g;
 
-        if (likely(load_acquire(word) == DONE))
+        if (likely(old == DONE))
+                return;
+        check_place(once, &once->place, "once");
+        if (old == DONE_CHECKED)
                 return;
         g = weir__sched_need_g("weir_once_do");
         if (!fn)
                 weir__panic("weir_once_do: the function is NULL");
+        old = NOT_YET;
         if (cas_seq(word, &old, RUNNING))
                 run(word, fn, arg);
         else

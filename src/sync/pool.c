@@ -19,7 +19,8 @@
  * Order   put of an object comes before the get that returns it: both on one processor, which goes
  *         from thread to thread by locks of the scheduler, or by the lock of the store.
  * Poison  With WEIR_DEBUG=poolpoison the table is never made, so that each call takes the slow way.
- *         What is kept then is not the object but a record with its bytes.
+ *         What is kept then is not the object but a record with its bytes. With lockcheck neither
+ *         is it, so that each call looks whether the pool is a copy.
  * Cost    get and put: a call, five loads, a branch each, two stores; no locked instruction.
  *         bench/sync.c. A processor keeps up to 30 objects from the others, in each pool.
  * Not     A queue that others steal from (Go): a get of a processor without objects looks at all
@@ -67,6 +68,7 @@ struct store {
 struct state {
         struct table *table;            /* atomic */
         struct store *store;            /* atomic */
+        uint32_t      place;            /* for check_place */
 };
 
 _Static_assert(sizeof(struct state) <= sizeof(((weir_pool *)0)->state_), "weir_pool is too small");
@@ -414,7 +416,7 @@ static struct local *local_of(weir_pool *p, struct store *s)
 {
         uint32_t id = self()->p->id;
 
-        if (unlikely(weir__debug.poolpoison))
+        if (unlikely(weir__debug.poolpoison || watching()))
                 return NULL;
         if (!s->table || id >= s->table->n)
                 grow_table(p, s, id);
@@ -442,6 +444,7 @@ static slowpath void *get_slow(weir_pool *p)
         struct local *l;
         void         *obj = NULL;
 
+        check_place(p, &state_of(p)->place, "pool");
         word_take(&s->lock);
         l = local_of(p, s);
         if (l && l->n)
@@ -471,6 +474,7 @@ static slowpath void put_slow(weir_pool *p, void *obj)
         struct store *s = store_of(p);
         struct local *l;
 
+        check_place(p, &state_of(p)->place, "pool");
         if (unlikely(weir__debug.poolpoison))
                 obj = hide(s, p, obj);
         word_take(&s->lock);
@@ -507,6 +511,8 @@ static inline struct local *own(weir_pool *p, const char *call)
                 (void)weir__sched_regain(call);
                 m = self();
         }
+        if (WEIR_CHECK >= 1)
+                check_place(p, &state_of(p)->place, "pool");
         t = load_acquire(&state_of(p)->table);          /* pairs with the release in grow_table */
         return likely(t && m->p->id < t->n) ? t->at[m->p->id] : NULL;
 }
@@ -552,5 +558,6 @@ void weir_pool_close(weir_pool *p)
         s->closed = true;
         word_drop(&s->lock);
         store_relaxed(&state_of(p)->table, NULL);
+        store_relaxed(&state_of(p)->place, 0);
         store_release(&state_of(p)->store, NULL);
 }

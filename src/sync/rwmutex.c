@@ -6,9 +6,12 @@
  * Shape   The mutex: a mutex among writers, a state (WRITER, WAITING, FAST), the readers without a
  *         place, the line of readers, the writer that waits.
  *         Places: for each processor a small table, shared by all mutexes; those of one mutex are
- *         SIDE_BY_SIDE ones, by a hash of its address. `extra` counts the readers without a place:
- *         those that were let in from the line, or found theirs taken.
- *         A goroutine knows its place (g->reading), for it may leave it on another processor.
+ *         SIDE_BY_SIDE ones, a cache line, by a hash of its address. A goroutine takes the one that
+ *         goes by its number, else the next: one that lost the processor while it reads keeps its
+ *         own for long. `extra` counts the readers without a place: those that were let in from
+ *         the line, or found all taken.
+ *         A goroutine knows its place (g->reading), for it may leave it on another processor; which
+ *         mutex it reads is what stands there.
  * States  of a place: free (0), then its reader's, who stores the mutex there and takes it away.
  *         Only what runs on the processor takes a free one.
  *         Of the mutex:
@@ -64,19 +67,15 @@
 #endif
 
 enum { WRITER = 1, WAITING = 2, FAST = 4 };
-enum { PLACES = 64, SIDE_BY_SIDE = 4, RECORD_BITS = 16, PROC_BITS = 10, REFUSED_NS = 50 * 1000,
-       SHIFT_AT = 16, LOOKS = 10, LOOK_PAUSES = 10 };
-
-#define RECORD_MASK ((UINT64_C(1) << RECORD_BITS) - 1)
-
-_Static_assert(PROCS_MAX <= 1 << PROC_BITS, "a record names the processor");
+enum { PLACES = 128, SIDE_BY_SIDE = 8, REFUSED_NS = 50 * 1000, SHIFT_AT = 20, LOOKS = 10,
+       LOOK_PAUSES = 10 };
 
 struct rwmutex {
         weir_mutex   writers;
         uint32_t     state;             /* atomic */
         uint32_t     list;              /* lock of line and writer */
         uint32_t     extra;             /* atomic: readers without a place */
-        uint32_t     fast_at;           /* atomic: coarse time >> SHIFT_AT: FAST may be */
+        uint32_t     fast_at;           /* atomic: coarse time >> SHIFT_AT: FAST may be; 0: now */
         struct line  line;              /* lock: list: readers */
         struct line  writer;            /* lock: list: the writer that waits for readers to leave */
 };
@@ -84,7 +83,7 @@ struct rwmutex {
 _Static_assert(sizeof(struct rwmutex) <= sizeof(weir_rwmutex), "weir_rwmutex is too small");
 
 /* Atomic: the mutex that somebody reads who has this place; NULL: free. */
-static const struct rwmutex *places[WEIR_PLACES_PROCS][PLACES] __attribute__((aligned(CACHE_LINE)));
+static const void *places[WEIR_PLACES_PROCS][PLACES] __attribute__((aligned(CACHE_LINE)));
 
 static uint32_t procs;      /* atomic: processors whose places were used */
 static bool     can_fence;  /* atomic: the system has not refused one */
@@ -94,36 +93,31 @@ static inline struct rwmutex *open_rwmutex(weir_rwmutex *m)
         return (struct rwmutex *)(void *)m;
 }
 
-/* The first one to try; the others are beside it. */
-static inline unsigned place_of(const struct rwmutex *m)
+/* The first of those for m, on any processor. */
+static inline unsigned places_of(const struct rwmutex *m)
 {
-        return (unsigned)(((uintptr_t)m * UINT64_C(0x9E3779B97F4A7C15)) >> 58);
+        return (unsigned)(((uintptr_t)m * UINT64_C(0x9E3779B97F4A7C15)) >> 60) * SIDE_BY_SIDE;
 }
 
-/* What a goroutine keeps: mutex, place, processor. */
-static inline uint64_t record(const struct rwmutex *m, unsigned place, uint32_t id)
+/* The one to try first. */
+static inline unsigned place_of(const struct rwmutex *m, const struct g *g)
 {
-        return (uint64_t)(uintptr_t)m << RECORD_BITS | place % SIDE_BY_SIDE << PROC_BITS | id;
+        return places_of(m) + (unsigned)load_relaxed(&g->id) % SIDE_BY_SIDE;
 }
 
-static inline bool is_of(const struct rwmutex *m, uint64_t r)
+/* Whether what a goroutine keeps is a place where it reads m. */
+static inline bool is_of(const struct rwmutex *m, const void *const *place)
 {
-        return r >> RECORD_BITS == ((uint64_t)(uintptr_t)m << RECORD_BITS) >> RECORD_BITS;
+        return place && load_relaxed(place) == m;
 }
 
-static inline const struct rwmutex **place_in(uint64_t r, const struct rwmutex *m)
-{
-        return &places[r & ((1u << PROC_BITS) - 1)]
-                      [(place_of(m) & ~(SIDE_BY_SIDE - 1u)) |
-                       ((r & RECORD_MASK) >> PROC_BITS) % SIDE_BY_SIDE];
-}
-
-static slowpath void use_processor(uint32_t id)
+static slowpath void use_processor(struct p *p)
 {
         uint32_t n = load_relaxed(&procs);
 
-        while (n <= id && !cas_seq(&procs, &n, id + 1))
+        while (n <= p->id && !cas_seq(&procs, &n, p->id + 1))
                 ;
+        p->readers = places[p->id];
 }
 
 static inline bool may_fence(void)
@@ -145,7 +139,7 @@ static slowpath void fence_all(void)
 
 static bool has_readers(const struct rwmutex *m)
 {
-        unsigned at = place_of(m) & ~(SIDE_BY_SIDE - 1u);
+        unsigned at = places_of(m);
 
         for (uint32_t i = 0, n = load_seq(&procs); i < n; i++)
                 for (unsigned k = at; k < at + SIDE_BY_SIDE; k++)
@@ -164,8 +158,8 @@ static bool take_extra(struct rwmutex *m)
         return false;
 }
 
-/* Where goroutine g has the record of m, or NULL. */
-static inline uint64_t *record_of(const struct rwmutex *m, struct g *g)
+/* Where goroutine g keeps its place of m, or NULL. */
+static inline const void ***record_of(const struct rwmutex *m, struct g *g)
 {
         if (is_of(m, load_relaxed(&g->reading[0])))
                 return &g->reading[0];
@@ -181,12 +175,12 @@ struct search {
 static bool take_away(void *g, void *arg)
 {
         struct search *s = arg;
-        uint64_t      *r = record_of(s->m, g);
+        const void  ***r = record_of(s->m, g);
 
         if (!r)
                 return true;
-        store_release(place_in(*r, s->m), NULL);
-        store_relaxed(r, (uint64_t)0);
+        store_release(*r, NULL);
+        store_relaxed(r, NULL);
         s->found = true;
         return false;
 }
@@ -310,7 +304,15 @@ static inline uint32_t now_at(void)
         return (uint32_t)(load_relaxed(&weir__sched_coarse) >> SHIFT_AT);
 }
 
-/* Nobody wrote for a while: readers may do without the fence. */
+/* Nobody wrote for a while. */
+static inline bool is_calm(const struct rwmutex *m)
+{
+        uint32_t at = load_relaxed(&m->fast_at);
+
+        return !at || (int32_t)(now_at() - at) >= 0;
+}
+
+/* Readers may do without the fence. */
 static slowpath void make_fast(struct rwmutex *m)
 {
         uint32_t none = 0;
@@ -330,41 +332,51 @@ static slowpath bool read_without_place(struct rwmutex *m)
         return false;
 }
 
+enum { NO_PLACE = PLACES };
+
+/* The next free one of a processor's, when that at `at` is taken. */
+static noinline unsigned other_place(const void *const *readers, unsigned at)
+{
+        for (unsigned k = 1; k < SIDE_BY_SIDE; k++)
+                if (!load_relaxed(&readers[at ^ k]))
+                        return at ^ k;
+        return NO_PLACE;
+}
+
 /* By a locked instruction; with whatever place and record there is. */
 static slowpath bool try_read_slow(struct rwmutex *m, struct g *g)
 {
-        uint32_t  id = self()->p->id;
-        unsigned  at = place_of(m), looks = 0;
-        uint64_t *r = &g->reading[0];
+        struct p     *p = self()->p;
+        unsigned      at = place_of(m, g);
+        const void ***r = &g->reading[0], **place;
 
         if (load_relaxed(&m->state) & WRITER)
                 return false;
-        if (!load_relaxed(&m->state) && (int32_t)(now_at() - load_relaxed(&m->fast_at)) >= 0)
+        if (!load_relaxed(&m->state) && is_calm(m))
                 make_fast(m);
-        if (id >= load_relaxed(&procs))
-                use_processor(id);
+        if (!p->readers)
+                use_processor(p);
         if (load_relaxed(r))
                 r++;
-        while (looks < SIDE_BY_SIDE && load_relaxed(&places[id][at])) {
-                at ^= looks & 1 ? 3 : 1;        /* each of the four */
-                looks++;
-        }
-        if (load_relaxed(r) || looks == SIDE_BY_SIDE)
+        if (load_relaxed(&p->readers[at]))
+                at = other_place(p->readers, at);
+        if (load_relaxed(r) || at == NO_PLACE)
                 return read_without_place(m);
-        (void)exchange_seq(&places[id][at], m);
+        place = &p->readers[at];
+        (void)exchange_seq(place, m);
         if (likely(!(load_seq(&m->state) & WRITER))) {
-                store_relaxed(r, record(m, at, id));
+                store_relaxed(r, place);
                 return true;
         }
-        store_release(&places[id][at], NULL);
+        store_release(place, NULL);
         left(m);
         return false;
 }
 
 /* A reader that found another state after it took its place. */
-static slowpath void take_back(struct rwmutex *m)
+static slowpath void take_back(struct rwmutex *m, const void **place)
 {
-        (void)exchange_seq(&places[self()->p->id][place_of(m)], NULL);
+        (void)exchange_seq(place, NULL);
         if (load_seq(&m->state) & WRITER)
                 left(m);
 }
@@ -372,25 +384,30 @@ static slowpath void take_back(struct rwmutex *m)
 /* The usual ways in: with FAST, and without. */
 static inline __attribute__((__always_inline__)) bool try_read_fast(struct rwmutex *m, struct m *t)
 {
-        uint32_t               id = t->p->id, state = load_relaxed(&m->state);
-        const struct rwmutex **p = &places[id][place_of(m)];
+        const void **readers = t->p->readers, **place;
+        struct g    *g = t->g;
+        uint32_t     state = load_relaxed(&m->state);
+        unsigned     at = place_of(m, g);
 
-        if (unlikely(load_relaxed(p)) || unlikely(load_relaxed(&t->g->reading[0])) ||
-            unlikely(id >= load_relaxed(&procs)))
+        if (unlikely(!readers) || unlikely(load_relaxed(&g->reading[0]) != NULL))
                 return false;
+        if (unlikely(load_relaxed(&readers[at]) != NULL) &&
+            (at = other_place(readers, at)) == NO_PLACE)
+                return false;
+        place = &readers[at];
         if (likely(state == FAST)) {
-                store_release(p, m);
+                store_release(place, m);
                 fence_compiler();       /* the other half of this pair is in begin_writing() */
         } else {
-                if (state || (int32_t)(now_at() - load_relaxed(&m->fast_at)) >= 0)
+                if (state || is_calm(m))
                         return false;
-                (void)exchange_seq(p, m);
+                (void)exchange_seq(place, m);
         }
         if (likely(load_acquire(&m->state) == state)) { /* pairs with the release of make_fast */
-                store_relaxed(&t->g->reading[0], record(m, place_of(m), id));
+                store_relaxed(&g->reading[0], place);
                 return true;
         }
-        take_back(m);
+        take_back(m, place);
         return false;
 }
 
@@ -487,15 +504,15 @@ int weir_rwmutex_rlock_until(weir_rwmutex *pub, weir_time deadline)
 static slowpath void runlock_slow(struct rwmutex *m)
 {
         struct g *g = weir__sched_need_g("weir_rwmutex_runlock");
-        uint64_t *r = record_of(m, g), was;
+        const void ***r = record_of(m, g), **place;
 
         forget_reader(m, g);
         if (watching())
                 weir__watch_unlocks(m, "rwmutex");
         if (r) {
-                was = load_relaxed(r);
-                store_relaxed(r, (uint64_t)0);
-                (void)exchange_seq(place_in(was, m), NULL);
+                place = load_relaxed(r);
+                store_relaxed(r, NULL);
+                (void)exchange_seq(place, NULL);
         } else {
                 leave_without_place(m);
         }
@@ -505,20 +522,21 @@ static slowpath void runlock_slow(struct rwmutex *m)
 
 void weir_rwmutex_runlock(weir_rwmutex *pub)
 {
-        struct rwmutex        *m = open_rwmutex(pub);
-        struct m              *t = usual();
-        uint64_t               r;
-        const struct rwmutex **p;
+        struct rwmutex *m = open_rwmutex(pub);
+        struct m       *t = usual();
+        const void    **place;
 
-        if (unlikely(!t) || unlikely(!is_of(m, r = load_relaxed(&t->g->reading[0]))) ||
-            unlikely(load_relaxed(&m->state) != FAST)) {
+        if (unlikely(!t) || unlikely(!is_of(m, place = load_relaxed(&t->g->reading[0])))) {
                 runlock_slow(m);
                 return;
         }
-        p = place_in(r, m);
-        store_relaxed(&t->g->reading[0], (uint64_t)0);
-        store_release(p, NULL);
-        fence_compiler();               /* the other half of this pair is in begin_writing() */
+        store_relaxed(&t->g->reading[0], NULL);
+        if (likely(load_relaxed(&m->state) == FAST)) {
+                store_release(place, NULL);
+                fence_compiler();       /* the other half of this pair is in begin_writing() */
+        } else {
+                (void)exchange_seq(place, NULL);
+        }
         if (unlikely(load_acquire(&m->state) & WRITER))
                 left(m);
 }

@@ -90,6 +90,7 @@ int weir_sema_acquire_ctx(weir_sema *pub, uint64_t n, weir_ctx *ctx)
                 keep_frame();
                 return 0;
         }
+        check_place(s, &s->place, "semaphore");
         word_take(&s->lock);
         if (likely(!s->line.last && s->units >= n)) {
                 s->units -= n;
@@ -118,6 +119,7 @@ bool weir_sema_try_acquire(weir_sema *pub, uint64_t n)
         bool         got;
 
         weir__sched_need_g("weir_sema_try_acquire");
+        check_place(s, &s->place, "semaphore");
         word_take(&s->lock);
         got = !s->line.last && s->units >= n;
         if (got)
@@ -131,6 +133,7 @@ void weir_sema_release(weir_sema *pub, uint64_t n)
         struct sema *s = open_sema(pub);
 
         weir__sched_need_g("weir_sema_release");
+        check_place(s, &s->place, "semaphore");
         word_take(&s->lock);
         if (unlikely(__builtin_add_overflow(s->units, n, &s->units))) {
                 s->units -= n;

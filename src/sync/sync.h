@@ -32,9 +32,16 @@ static inline void watch_locked(const void *lock, const char *what)
         }
 }
 
+/* Whether copies are looked for. */
+static inline bool checks_places(void)
+{
+        return WEIR_CHECK >= 1 || watching();
+}
+
+/* By every call that uses the object: who uses only the copy is the one that is mistaken. */
 static inline void check_place(const void *object, uint32_t *note, const char *what)
 {
-        if (watching() || WEIR_CHECK >= 1)
+        if (checks_places())
                 weir__watch_place(object, note, what);
 }
 

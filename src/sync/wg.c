@@ -118,8 +118,11 @@ void weir_wg_wait(weir_wg *pub)
 {
         struct wg    *wg = open_wg(pub);
         struct record r = { .g = weir__sched_need_g("weir_wg_wait") };
-        uint64_t      old = load_acquire(&wg->word);    /* pairs with done's release */
+        uint64_t      old;
 
+        if (watching())
+                weir__watch_uses(wg, "wait group", !load_relaxed(&wg->word));
+        old = load_acquire(&wg->word);          /* pairs with done's release */
         do {
                 if (!counter(old))
                         return;

@@ -100,6 +100,32 @@ static void unlock_it(void)
         weir_mutex_unlock(&m);
 }
 
+/* One that goes on beside those that wait: from the third time on by stores. */
+static void unlock_and_go_on(void)
+{
+        weir_mutex_unlock(&m);
+        for (int i = 0; i < 3; i++)
+                once();
+}
+
+static void make_held(void)
+{
+        make();
+        weir_mutex_lock(&m);
+}
+
+static void counted_five(void)
+{
+        must(count == 5);
+        must(is_free());
+}
+
+static void counted_five_but_late(void)
+{
+        must(count + late == 5);
+        must(is_free());
+}
+
 static void counted_twice(void)
 {
         must(count == 2);
@@ -156,7 +182,23 @@ int main(int argc, char **argv)
                 /* Woken when its time is over, while another one waits. */
                 { .name = "mutex/gives up", .setup = make_slow_held, .finish = counted_but_late,
                   .bound = 3, .thread = { until, once, unlock_it },
-                  .mutants = { { "give_up:fetch_and_seq(&m->word)", MUTATE_SKIP } } },
+                  .mutants = { { "give_up:cas_seq(&m->word)", MUTATE_BLIND } } },
+                /* Calm while somebody waits. Who unlocks by a store does not see it if the second
+                 * look is left out, or if the one that stands in line makes no fence. */
+                { .name = "mutex/calm", .setup = make_held, .finish = counted_five, .bound = 2,
+                  .thread = { unlock_and_go_on, once, once },
+                  .mutants = {
+                          { "weir_mutex_unlock:load_relaxed(&m->half[1])", MUTATE_FORCE, 3 },
+                          { "settle:load_relaxed(&m->word)", MUTATE_FORCE, 2 },
+                          { "unlock_calmly:cas_release(&m->word)", MUTATE_RELAX } } },
+                { .name = "mutex/calm and starving", .setup = make_slow_held, .finish = counted_five,
+                  .bound = 3, .thread = { unlock_and_go_on, once, once },
+                  .mutants = { { "hand_over:cas_relaxed(&m->word)", MUTATE_BLIND } } },
+                { .name = "mutex/gives up calmly", .setup = make_slow_held,
+                  .finish = counted_five_but_late, .bound = 2,
+                  .thread = { unlock_and_go_on, until, once },
+                  .mutants = {
+                          { "unlock_calmly:cas_release(&m->word)", MUTATE_BLIND } } },
         };
 
         return model_main(argc, argv, all, COUNT(all));

@@ -10,6 +10,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* For models that have the shipped one. */
+#define weak __attribute__((weak))
+
 struct model_os model_os;
 
 int64_t weir__os_now(void)
@@ -410,7 +413,7 @@ void weir__order_tell(struct out *o)
 }
 
 /* Nobody stops the world here. */
-void weir__world_stand(void)
+weak void weir__world_stand(void)
 {
 }
 
@@ -431,12 +434,12 @@ void weir__watch_parks(struct g *g)
 }
 
 /* No scenario needs it: who unlocks for another goroutine. */
-void weir__world_stop(void)
+weak void weir__world_stop(void)
 {
         model_fail("the world is to be stopped");
 }
 
-void weir__world_start(void)
+weak void weir__world_start(void)
 {
 }
 
@@ -484,7 +487,7 @@ void weir_gc_move(void *dst, const void *src, size_t size)
                 memmove(dst, src, size);
 }
 
-bool weir__sched_spawn_outside(void (*fn)(void *), const char *name)
+weak bool weir__sched_spawn_outside(void (*fn)(void *), const char *name)
 {
         (void)fn;
         (void)name;

@@ -306,7 +306,7 @@ int main(int argc, char **argv)
                 { .name = "rules/rwmutex", .setup = make, .bound = 3,
                   .thread = { read_rw, write_rw },
                   .mutants = { { "has_readers:load_acquire(&places[i][k])", MUTATE_RELAX },
-                               { "weir_rwmutex_runlock:store_release(p)", MUTATE_RELAX } } },
+                               { "weir_rwmutex_runlock:store_release(place)", MUTATE_RELAX } } },
                 { .name = "rules/once", .setup = make, .bound = 3,
                   .thread = { do_once, do_once },
                   .mutants = { { "weir_once_do:load_acquire(word)", MUTATE_RELAX },
