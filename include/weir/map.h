@@ -654,6 +654,8 @@ WEIR_API uint64_t weir_hash_string(const char *s, uint64_t seed);
                                 ret[i] = NULL;                                                  \
                         return 0;                                                               \
                 }                                                                               \
+                if (WEIR_MAP_WORD_IF_(#hash, #equal) && sizeof(K) == 8)                         \
+                        return weir_map_at_many(&m->map_, keys, n, (void **)ret);               \
                 weir_map_check_(&m->map_);                                                      \
                 return weir_map_find_many_(&m->map_, (const char *)keys, n, (void **)ret,       \
                                            sizeof(struct name##_slot_),                         \

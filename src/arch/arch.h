@@ -247,4 +247,36 @@ extern const struct bytes_ops *const weir__arch_bytes[];
 /* The best of them that may be used, or NULL. In choice.c. */
 const struct bytes_ops *weir__arch_bytes_best(void);
 
+/* ---- many look-ups of words at once: words_*.c of the processor ---- */
+
+/* A map whose keys are 8 bytes, as src/data/map.c has them. */
+struct words_map {
+        const struct words_ref {
+                const uint8_t *ctrl;
+                uint64_t       mask;    /* groups less one, times 16 */
+        }          *refs;               /* by the first bits of the hash */
+        uint64_t    seed;
+        unsigned    shift;              /* hash >> shift, without its last 4 bits: where a ref is */
+        uint32_t    slot_size, val_offset;
+        const void *map;
+        /* The slot of a key, or NULL, when its first group does not tell. */
+        void     *(*seek)(const void *map, uint64_t hash, const void *key);
+};
+
+/* One way to do them: stores in ret the addresses of the values of the n keys at keys, whose
+ * alignment is any, NULL where there is none. Answers how many there are. */
+struct words_ops {
+        const char *name;
+        uint64_t    needs;              /* features, bit by bit */
+        size_t    (*find)(const struct words_map *m, const void *keys, size_t n, void **ret);
+};
+
+/* The ways that this processor could have, best first; the last is NULL. The plain one needs
+ * nothing. */
+extern const struct words_ops *const weir__arch_words[];
+extern const struct words_ops        weir__arch_words_plain;
+
+/* The best of them that may be used, or NULL. In choice.c. */
+const struct words_ops *weir__arch_words_best(void);
+
 #endif

@@ -11,9 +11,18 @@ const struct bytes_ops *weir__arch_bytes_best(void)
         return NULL;
 }
 
+const struct words_ops *weir__arch_words_best(void)
+{
+        for (const struct words_ops *const *o = weir__arch_words; *o; o++)
+                if (((*o)->needs & ~weir__arch_cpu_page.cpu.use) == 0)
+                        return *o;
+        return NULL;
+}
+
 void weir_cpu_write(FILE *out)
 {
         const struct bytes_ops *best = weir__arch_bytes_best();
+        const struct words_ops *words = weir__arch_words_best();
 
         for (unsigned i = 0; i < FEATURES; i++) {
                 uint64_t    bit = UINT64_C(1) << i;
@@ -25,6 +34,6 @@ void weir_cpu_write(FILE *out)
                                                             : "-",
                         what);
         }
-        fprintf(out, "\nbytes: %s\ncache line: %d bytes\n", best ? best->name : "plain",
-                WEIR_CACHE_LINE);
+        fprintf(out, "\nbytes: %s\nmaps, many at once: %s\ncache line: %d bytes\n",
+                best ? best->name : "plain", words ? words->name : "plain", WEIR_CACHE_LINE);
 }

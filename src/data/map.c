@@ -319,6 +319,8 @@ size_t weir_map_at_many(const weir_map *m, const void *keys, size_t n, void **re
                 return 0;
         }
         weir_map_check_(m);
+        if (m->mode_ == MODE_WORD)
+                return weir__map_words(m, keys, n, ret);
 #define CALL(kind)                                                                              \
         return weir_map_find_many_(m, keys, n, ret, m->slot_size_, m->val_offset_, m->key_size_, \
                                    hash_##kind, equal_##kind)

@@ -228,6 +228,11 @@ static inline void *map_find(const weir_map *m, uint64_t h, const void *key)
 #undef CALL
 }
 
+/* weir_map_at_many where keys are words: by the best way of the processor, or by this one. */
+size_t weir__map_words(const weir_map *m, const void *keys, size_t n, void **ret);
+size_t weir__map_words_by(const struct words_ops *way, const weir_map *m, const void *keys,
+                          size_t n, void **ret);
+
 /* The state of a map without a table. */
 void weir__map_reset(weir_map *m);
 

@@ -17,30 +17,37 @@ flags=(-fno-jump-tables -std=gnu11 -D_GNU_SOURCE -DWEIR_CHECK=0 -fvisibility=hid
 sources=("$top"/src/*/*.c "$top"/src/os/linux/*.c)
 for file in "$top"/src/arch/x86_64/*.[cS]; do
         case $file in
-        */bytes_avx*) ;;                # need a processor of their own; see special()
+        *_avx*) ;;                      # need a processor of their own; see special()
         *) sources+=("$file") ;;
         esac
 done
 
 # What is built for processors that not all are (CMakeLists.txt).
 special() { # CC FLAG...
-        "$@" "${flags[@]}" -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt -c -o avx2.o \
-                "$top/src/arch/x86_64/bytes_avx2.c" &&
-        "$@" "${flags[@]}" -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt -mavx512f -mavx512bw -mavx512vl \
-                -c -o avx512.o "$top/src/arch/x86_64/bytes_avx512.c"
+        local of
+
+        special_objects=()
+        for of in bytes words; do
+                "$@" "${flags[@]}" -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt -c -o ${of}_avx2.o \
+                        "$top/src/arch/x86_64/${of}_avx2.c" &&
+                "$@" "${flags[@]}" -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt -mavx512f -mavx512bw \
+                        -mavx512vl -c -o ${of}_avx512.o "$top/src/arch/x86_64/${of}_avx512.c" ||
+                        return 1
+                special_objects+=(${of}_avx2.o ${of}_avx512.o)
+        done
 }
 
 # Both sets of objects that the build makes: position-independent for the shared library, and less so
 # for the static one. What is exported stays in the program whether it is called or not.
 library() { # CC FLAG...
         special "$@" -fPIC &&
-        "$@" "${flags[@]}" -fPIC -shared -o libweir.so "${sources[@]}" avx2.o avx512.o \
+        "$@" "${flags[@]}" -fPIC -shared -o libweir.so "${sources[@]}" "${special_objects[@]}" \
                 "-Wl,--version-script=$top/cmake/weir.map" "${extra[@]}"
 }
 
 program() { # CC FLAG...
         special "$@" -fPIE &&
-        "$@" "${flags[@]}" -fPIE -pie -rdynamic -o program "${sources[@]}" avx2.o avx512.o \
+        "$@" "${flags[@]}" -fPIE -pie -rdynamic -o program "${sources[@]}" "${special_objects[@]}" \
                 "$top/test/tools/tls/main.c" "${extra[@]}"
 }
 
