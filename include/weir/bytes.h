@@ -122,6 +122,10 @@ static inline bool weir_view_equal(weir_view a, weir_view b)
         return a.len == b.len && weir_bytes_equal(a.ptr, b.ptr, a.len);
 }
 
+/* A hash of the bytes, for maps:
+ * WEIR_MAP(names, weir_view, int, weir_hash_view, weir_view_equal). */
+WEIR_API uint64_t weir_hash_view(weir_view v, uint64_t seed);
+
 /* Takes from the start of *rest what stands before the next separator of m bytes, and the
  * separator. Without one takes all. False: *rest was exhausted, which is after the part behind the
  * last separator, so that n separators make n + 1 parts; *rest then has a NULL ptr. A separator of

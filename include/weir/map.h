@@ -3,8 +3,8 @@
  * A map is collected memory: it is made, used, and forgotten. A NULL map reads as an empty one.
  * Keys and values are copied into it; what pointers among them point to is the program's affair.
  * Keys of a fixed size are compared byte by byte, so that a struct with padding must be zeroed
- * before its members are set; char * keys are compared as strings; a weir_hasher compares as it
- * likes.
+ * before its members are set; char * keys are compared as strings, weir_view keys by the bytes that
+ * they name, which must stay as they are; a weir_hasher compares as it likes.
  *
  * Growing moves some thousand entries at most at a time, so that no insertion waits for a large map
  * to be copied; deleting gives memory back. The order of an iteration is another one each time.
@@ -42,6 +42,7 @@
 
 #include <string.h>
 #include <weir/base.h>
+#include <weir/bytes.h>
 
 /* The one place in the headers where the processor matters: 16 bytes are compared at once. Set by:
  * the compiler. Without it plain C does the same. */
@@ -63,6 +64,7 @@ typedef struct weir_hasher {
 
 WEIR_API extern const weir_hasher weir_hash_bytes;      /* all bytes of the key */
 WEIR_API extern const weir_hasher weir_hash_cstr;       /* the key: a string's address, or NULL */
+WEIR_API extern const weir_hasher weir_hash_views;      /* the key: a weir_view, of any bytes */
 
 /* Hashes n bytes: for hashers of the program. */
 WEIR_API uint64_t weir_hash(const void *p, size_t n, uint64_t seed);
@@ -94,7 +96,7 @@ WEIR_API weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t
 /* Makes a map from K to V, scanned unless both are numbers. */
 #define weir_map_make(K, V, hint)                                                               \
         weir_map_new_at(_Generic((K){0}, char *: &weir_hash_cstr, const char *: &weir_hash_cstr, \
-                                 default: &weir_hash_bytes),                                    \
+                                 weir_view: &weir_hash_views, default: &weir_hash_bytes),       \
                         sizeof(K), sizeof(V), (hint),                                           \
                         WEIR_NUMBER_(K) & WEIR_NUMBER_(V), __FILE__, __LINE__)
 #define WEIR_NUMBER_(T)                                                                         \
@@ -578,6 +580,8 @@ static inline uint64_t weir_hash_word(uint64_t k, uint64_t seed)
 /* For keys that are strings: */
 WEIR_API uint64_t weir_hash_string(const char *s, uint64_t seed);
 #define weir_equal_string(a, b) ((a) == (b) || ((a) && (b) && strcmp((a), (b)) == 0))
+
+/* For keys that are views there are weir_hash_view and weir_view_equal. */
 
 /* Defines, static and inline, a type NAME and functions for maps from K to V; hash(K, seed) and
  * equal(K, K) are functions or macros. WEIR_MAP_PLAIN says that neither K nor V hold pointers.

@@ -49,6 +49,11 @@ uint64_t weir_hash(const void *from, size_t n, uint64_t seed)
         return fold(secret[1] ^ n, fold(a ^ other, b ^ seed));
 }
 
+uint64_t weir_hash_view(weir_view v, uint64_t seed)
+{
+        return weir_hash(v.ptr, v.len, seed);
+}
+
 uint64_t weir_hash_string(const char *s, uint64_t seed)
 {
         size_t n = s ? weir__arch_short_len(s) : 0;

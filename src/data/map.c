@@ -54,8 +54,28 @@ static bool equal_of_cstr(const void *a, const void *b, size_t n)
         return equal_string(a, b, NULL);
 }
 
+static uint64_t hash_of_view(const void *k, size_t n, uint64_t seed)
+{
+        weir_view v;
+
+        (void)n;
+        memcpy(&v, k, sizeof v);
+        return weir_hash(v.ptr, v.len, seed);
+}
+
+static bool equal_of_view(const void *a, const void *b, size_t n)
+{
+        weir_view v, w;
+
+        (void)n;
+        memcpy(&v, a, sizeof v);
+        memcpy(&w, b, sizeof w);
+        return weir_view_equal(v, w);
+}
+
 const weir_hasher weir_hash_bytes = { weir_hash, equal_of_bytes };
 const weir_hasher weir_hash_cstr = { hash_of_cstr, equal_of_cstr };
+const weir_hasher weir_hash_views = { hash_of_view, equal_of_view };
 
 /* ---- making ---- */
 
@@ -144,6 +164,8 @@ weir_map *weir_map_new_at(const weir_hasher *h, size_t key_size, size_t val_size
         m = make(key_size, offset, val_size, slot, flags);
         m->hasher_ = h;
         m->mode_ = MODE_HASHER;
+        if (h->hash == weir_hash_views.hash && key_size != sizeof(weir_view))
+                weir_panic("weir_map_new: keys of %zu bytes are no views", key_size);
         if (h->hash == weir_hash_cstr.hash && key_size == sizeof(char *))
                 m->mode_ = MODE_STRING;
         else if (h->hash == weir_hash_bytes.hash && h->equal == weir_hash_bytes.equal)

@@ -75,6 +75,24 @@ static uint32_t string_back(const void *key)
         return (uint32_t)atoi(s + 1);
 }
 
+/* Equal bytes elsewhere, and behind them others, which do not count. */
+static void view_key(uint32_t k, void *ret)
+{
+        static char copies[2][12];
+        static int  turn;
+        char       *s = copies[turn ^= 1];
+        weir_view   v = { s, strlen(strings[k]) };
+
+        memset(s, turn ? '1' : '2', sizeof *copies);
+        memcpy(s, strings[k], v.len);
+        memcpy(ret, &v, sizeof v);
+}
+
+static void own_view_key(uint32_t k, void *ret)
+{
+        memcpy(ret, &(weir_view){ strings[k], strlen(strings[k]) }, sizeof(weir_view));
+}
+
 static uint64_t same_hash(const void *k, size_t n, uint64_t seed)
 {
         (void)k;
@@ -100,6 +118,7 @@ static const weir_hasher same_hasher = { same_hash, equal_half_of };
 static const weir_hasher weak_hasher = { weak_hash, equal_half_of };
 
 WEIR_MAP_PLAIN(typed, uint64_t, uint64_t, weir_hash_word, weir_equal_word);
+WEIR_MAP_PLAIN(viewed, weir_view, uint64_t, weir_hash_view, weir_view_equal);
 WEIR_MAP(named, const char *, int, weir_hash_string, weir_equal_string);
 
 static weir_map *make_word(void) { return weir_map_make(uint64_t, uint64_t, 0); }
@@ -107,6 +126,8 @@ static weir_map *make_half(void) { return weir_map_make(uint32_t, uint64_t, 0); 
 static weir_map *make_bytes(void) { return weir_map_new(&weir_hash_bytes, 20, 8, 0); }
 static weir_map *make_string(void) { return weir_map_make(const char *, uint64_t, 0); }
 static weir_map *make_weak(void) { return weir_map_new(&weak_hasher, 4, 8, 0); }
+static weir_map *make_view(void) { return weir_map_make(weir_view, uint64_t, 0); }
+static weir_map *make_viewed(void) { return viewed_map(viewed_new(0)); }
 static weir_map *make_typed(void) { return typed_map(typed_new(0)); }
 
 static const struct kind kinds[] = {
@@ -114,6 +135,8 @@ static const struct kind kinds[] = {
         { "half", 4, make_half, half_key, low_word },
         { "bytes", 20, make_bytes, bytes_key, low_word },
         { "string", 8, make_string, own_string_key, string_back },
+        { "view", 16, make_view, own_view_key, string_back },
+        { "viewed", 16, make_viewed, own_view_key, string_back },
         { "weak", 4, make_weak, half_key, low_word },
         { "typed", 8, make_typed, word_key, low_word },
 };
@@ -126,7 +149,8 @@ static void look_at(const struct kind *kind, const weir_map *m, uint32_t k)
         char     key[32];
         void    *at;
 
-        (kind->key == own_string_key ? string_key : kind->key)(k, key);
+        (kind->key == own_string_key ? string_key
+         : kind->key == own_view_key ? view_key : kind->key)(k, key);
         must(weir_map_get(m, key, &value) == model.there[k]);
         must(value == (model.there[k] ? model.value[k] : 77));
         at = weir_map_at(m, key);
@@ -742,4 +766,28 @@ PLAIN_TEST_WITH(regular_keys_are_spread, .timeout = 60)
                         ck_assert_uint_le(full, (t->mask + 1) / 2);
                 }
         }
+}
+
+/* Who finds keys that meet in one map, by its seed, has found nothing for another one. */
+PLAIN_TEST_WITH(keys_chosen_to_meet_in_one_map_part_in_another, .timeout = 60)
+{
+        weir_map *one[2] = { make_word(), make_bytes() }, *other[2] = { make_word(), make_bytes() };
+        size_t    full = 0;
+
+        for (int i = 0; i < 2; i++) {
+                for (uint32_t k = 0, found = 0; found < 2000; k++) {
+                        char key[32];
+
+                        kinds[i ? 2 : 0].key(k, key);
+                        if (map_hash(one[i], key) >> 7 & 0x1ff)         /* all in one group */
+                                continue;
+                        found++;
+                        weir_map_put(other[i], key, &(uint64_t){ k });
+                }
+                for (size_t g = 0; g <= other[i]->tables_[0]->mask; g++)
+                        full += !weir_group_match_(
+                                weir_group_load_(other[i]->tables_[0]->ctrl + GROUP * g),
+                                WEIR_MAP_EMPTY_);
+        }
+        ck_assert_uint_le(full, 20);
 }
