@@ -1,5 +1,5 @@
 #!/bin/bash
-# Tests of tools/deps, tools/layers, tools/mkclass and of the runner of crash tests. Run one, or all in turn:
+# Tests of tools/deps, tools/layers, tools/mkclass, tools/atomics and of the runner of crash tests. Run one, or all in turn:
 #
 #       test.sh PATH/TO/crash-runner [NAME]
 
@@ -243,6 +243,35 @@ test_the_table_of_size_classes_is_what_its_generator_makes() {
         "$tools/mkclass" >made || fail "mkclass: its argument does not hold"
         diff -u "$tools/../src/mem/class.def" made || fail "src/mem/class.def: run tools/mkclass"
         contains "the table for readers" "$("$tools/mkclass" --table)" "waste"
+}
+
+# ---- atomic instructions ----
+
+test_atomics_are_listed_by_function() {
+        cat >a.c <<'END'
+int shared;
+void adds(void) { __atomic_fetch_add(&shared, 1, __ATOMIC_SEQ_CST); }
+int swaps(int v) { return __atomic_exchange_n(&shared, v, __ATOMIC_SEQ_CST); }
+void fences(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+int reads(void) { return shared; }
+int registers(int a, int b) { return a ^ b; }
+END
+        ${CC:-cc} -O2 -c -o a.o a.c || skip "no compiler"
+        try "$tools/atomics" a.o
+        same "the status" "$status" 0
+        contains "who adds" "$(grep ^adds <<<"$out")" " 1"
+        contains "who swaps" "$(grep ^swaps <<<"$out")" " 1"
+        contains "who fences" "$(grep ^fences <<<"$out")" " 1"
+        same "who does none" "$(grep -E '^(reads|registers)' <<<"$out")" ""
+        contains "the sums" "$out" "3 of 5 functions"
+}
+
+test_atomics_refuse_what_is_no_program() {
+        echo text >a.txt
+        try "$tools/atomics" a.txt
+        same "the status for a text" "$status" 2
+        try "$tools/atomics" missing
+        same "the status for no file" "$status" 2
 }
 
 # ---- one test ----
