@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { M_STACK = 256 * 1024, THREADS_MAX = 10000, START_AGAIN_NS = 100 * 1000 * 1000 };
+enum { M_STACK = 256 * 1024, START_AGAIN_NS = 100 * 1000 * 1000 };
 
 struct scheduler weir__sched;
 
@@ -170,8 +170,8 @@ static int start_thread(struct p *p, bool spinning)
         uint32_t  n = fetch_add_relaxed(&sched.nthreads, 1);
         int       r = m ? 0 : -ENOMEM;
 
-        if (n >= THREADS_MAX)
-                too_many_threads(THREADS_MAX);
+        if (weir__debug.threads && n >= weir__debug.threads)
+                too_many_threads(n);
         if (!r) {
                 m->id = n;
                 m->next_p = p;
