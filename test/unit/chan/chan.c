@@ -227,8 +227,13 @@ WEIR_TEST(receive_can_drop_the_element)
 
 WEIR_TEST(elements_of_no_bytes_are_counted)
 {
-        weir_chan *c = weir_chan_new(0, 1000000);
+        weir_mem_stats before, after;
+        weir_chan     *c;
 
+        weir_mem_read(&before);
+        c = weir_chan_new(0, 1000000);
+        weir_mem_read(&after);
+        ck_assert_uint_le(after.heap_live, before.heap_live + 4096);    /* no place for any */
         for (int i = 0; i < 5; i++)
                 weir_chan_send(c, NULL, 0);
         ck_assert_uint_eq(weir_chan_len(c), 5);
