@@ -1,5 +1,6 @@
 /* run: WEIR_DEBUG=tiny=1 */
-/* Dumps that find more goroutines than there is room for; `tiny` makes the room one for eight. */
+/* Dumps that find more goroutines than there is room for, `tiny` makes the room one for eight; and
+ * files with less room than the dump. */
 #include "check.h"
 #include <stdlib.h>
 #include <string.h>
@@ -63,5 +64,30 @@ WEIR_TEST_WITH(who_finds_no_room_is_in_the_dump_all_the_same, .procs = 1)
                 ck_assert_msg(seen[ids.id[i]] == 1, "%llu is there %u times",
                               (unsigned long long)ids.id[i], seen[ids.id[i]]);
         free(text);
+        weir_chan_close(c);
+}
+
+WEIR_TEST_WITH(a_dump_into_a_small_buffer_is_cut_and_nothing_else, .procs = 1)
+{
+        struct ids ids = { .n = 0 };
+        weir_chan *c = weir_chan_make(int, 0);
+        char       small[1024 + 64], name[16];
+        FILE      *f;
+
+        for (int i = 0; i < MANY; i++) {        /* of different names, so that each is printed */
+                snprintf(name, sizeof name, "waiter %d", i);
+                weir_go_with(&(weir_go_options){ .name = name }, wait_on, .c = c, .ids = &ids);
+        }
+        while (ids.n < MANY)
+                weir_yield();
+        memset(small, '#', sizeof small);
+        f = fmemopen(small, 1024, "w");
+        ck_assert_ptr_nonnull(f);
+        weir_dump(f);
+        fclose(f);
+        ck_assert_int_eq(strncmp(small, "goroutine ", 10), 0);
+        ck_assert_uint_ge(strnlen(small, sizeof small), 1000);
+        for (size_t i = 1024; i < sizeof small; i++)
+                ck_assert_int_eq(small[i], '#');
         weir_chan_close(c);
 }

@@ -76,6 +76,35 @@ WEIR_TEST_WITH(an_end_gives_a_large_stack_back, .procs = 1)
         ck_assert_uint_le(weir__stack_used(&last->stack), 32 * 1024);
 }
 
+static noinline long down(long n)
+{
+        volatile long own = n;
+
+        return n ? down(n - 1) + (own == n) : 0;
+}
+
+weir_task(go_down, my, { long calls; weir_wg *wg; })
+{
+        ck_assert_int_eq(down(my->calls), my->calls);
+        weir_wg_done(my->wg);
+}
+
+/* Its memory comes as it is touched, and goes when it ends. */
+WEIR_TEST_WITH(a_stack_of_its_own_holds_a_million_calls, .procs = 1, .timeout = 20)
+{
+        long            calls = 1000000 / (WEIR_PATIENCE > 1 ? 10 : 1);
+        weir_go_options large = { .stack_size = (size_t)256 << 20 };
+        uint64_t        before = weir__stack_returned();
+        weir_wg         wg = { 0 };
+
+        weir_wg_add(&wg, 1);
+        weir_go_with(&large, go_down, .calls = calls, .wg = &wg);
+        weir_wg_wait(&wg);
+        while (weir_go_count() != 1)
+                weir_yield();
+        ck_assert_uint_ge(weir__stack_returned() - before, (uint64_t)calls * 16);
+}
+
 WEIR_TEST_WITH(stacks_of_the_usual_size_are_returned_once_nobody_wants_them, .procs = 2, .timeout = 30)
 {
         weir_wg wg = { 0 };
