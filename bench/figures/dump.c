@@ -5,6 +5,7 @@
  * They wait in eight places, at depths of 1 to 8 calls, each on a channel of its own. */
 #include <weir.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { DEPTHS = 8 };
 
@@ -20,9 +21,8 @@ static __attribute__((noinline)) int wait_deeper(weir_chan *c, int depth)
         return v + 1;
 }
 
-weir_task(waiter, my, { weir_chan *c; weir_wg *up; int depth; })
+weir_task(waiter, my, { weir_chan *c; int depth; })
 {
-        weir_wg_done(my->up);
         wait_deeper(my->c, my->depth);
 }
 
@@ -41,20 +41,34 @@ static void measure(const char *what)
         free(text);
 }
 
+/* How often a goroutine has waited. */
+static unsigned long parks(void)
+{
+        char         *text = NULL, *at;
+        size_t        size = 0;
+        FILE         *f = open_memstream(&text, &size);
+        unsigned long v;
+
+        weir_metric_write(f);
+        fclose(f);
+        at = strstr(text, "\nweir_parks_total ");
+        v = at ? strtoul(strchr(at, ' '), NULL, 10) : 0;
+        free(text);
+        return v;
+}
+
 WEIR_MAIN(argc, argv)
 {
-        int     n = argc > 1 ? atoi(argv[1]) : 100000;
-        weir_wg up = { 0 };
+        int n = argc > 1 ? atoi(argv[1]) : 100000;
 
         if (n <= 0) {
                 fprintf(stderr, "usage: dump [GOROUTINES]\n");
                 return 2;
         }
-        weir_wg_add(&up, n);
         for (int i = 0; i < n; i++)
-                weir_go(waiter, .c = weir_chan_make(int, 0), .up = &up, .depth = i % DEPTHS);
-        weir_wg_wait(&up);
-        weir_sleep(10 * WEIR_MILLISECOND);
+                weir_go(waiter, .c = weir_chan_make(int, 0), .depth = i % DEPTHS);
+        while (parks() < (unsigned long)n)
+                weir_yield();
         printf("%d goroutines\n", n);
         for (int i = 0; i < 3; i++)
                 measure("weir_dump");

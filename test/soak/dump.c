@@ -55,7 +55,8 @@ static int child(int argc, char **argv)
                 weir_go(waiter, .kind = i % KINDS, .c = c, .other = other);
         while (__atomic_load_n(&here, __ATOMIC_RELAXED) < GOROUTINES)
                 weir_yield();
-        weir_sleep(100 * WEIR_MILLISECOND);     /* the last ones are on their way */
+        while (soak_metric("weir_parks_total") < GOROUTINES)
+                weir_yield();           /* the last ones are on their way */
         if (!null)
                 soak_fail("/dev/null");
         t = weir_now();

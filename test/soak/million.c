@@ -98,6 +98,7 @@ WEIR_MAIN(argc, argv)
         weir_chan *gate = weir_chan_make(char, 0);
         long       rss, tables, maps;
         weir_time  t0, t2, made = 0;
+        double     parks;
 
         if (n <= 0) {
                 fprintf(stderr, "usage: million [GOROUTINES]\n");
@@ -108,6 +109,7 @@ WEIR_MAIN(argc, argv)
         tables = status_of("VmPTE:") - (long)((held.end - held.at) / 4096 * 8 / 1024);
         maps = mappings();
         weir_wg_add(&wg, (int)n);
+        parks = soak_metric("weir_parks_total");
         for (long i = 0; i < PIECES; i++) {
                 let_go();
                 t0 = weir_now();
@@ -117,7 +119,8 @@ WEIR_MAIN(argc, argv)
         }
         while (__atomic_load_n(&arrived, __ATOMIC_RELAXED) < n)
                 weir_yield();
-        weir_sleep(10 * WEIR_MILLISECOND);      /* the last ones are on their way into the queue */
+        while (soak_metric("weir_parks_total") < parks + (double)n)
+                weir_yield();           /* the last ones are on their way into the queue */
         soak_at_most("a million goroutines: to make them", (double)made / 1e9, "s",
                      make_s * (double)n / GOROUTINES);
         soak_at_most("a million goroutines: resident for each",

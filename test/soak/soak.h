@@ -57,6 +57,25 @@ static WEIR_UNUSED double soak_minutes(int argc, char **argv)
         return v;
 }
 
+/* A number as weir_metric_write writes it; -1: there is none of that name. */
+static WEIR_UNUSED double soak_metric(const char *name)
+{
+        char  *text = NULL, *line, *rest;
+        size_t size = 0, n = strlen(name);
+        FILE  *f = open_memstream(&text, &size);
+        double v = -1;
+
+        if (!f)
+                soak_fail("open_memstream");
+        weir_metric_write(f);
+        fclose(f);
+        for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+                if (!strncmp(line, name, n) && line[n] == ' ')
+                        v = strtod(line + n, NULL);
+        free(text);
+        return v;
+}
+
 /* ---- delays ---- */
 
 enum { SOAK_FINE = 4, SOAK_BUCKETS = 64 << SOAK_FINE };

@@ -1,7 +1,7 @@
 /* Fairness: everybody runs sometime, whoever yields, starts others, blocks or computes beside. */
 #include "check.h"
-#include "base/atomic.h"
-#include <time.h>
+#include "sched/state.h"
+#include <sched.h>
 #include <unistd.h>
 
 weir_task(yielder, my, { uint64_t *turns; bool *stop; })
@@ -96,7 +96,8 @@ WEIR_TEST_WITH(a_pair_that_keeps_each_other_busy_starves_nobody, .procs = 1)
 static void hold_until_asleep(void *arg)
 {
         (void)arg;
-        nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+        while (!load_seq(&sched.nidle))
+                sched_yield();
 }
 
 weir_task(yield_then_stop, my, { unsigned yields; weir_chan *c; })
@@ -161,14 +162,16 @@ WEIR_TEST_WITH(timers_fire_after_a_blocking_call_whatever_was_left_of_the_slice,
         weir_chan *never = weir_chan_make(int, 0);
 
         for (unsigned yields = 0; yields < 64; yields++) {
-                bool timed = false;
+                bool    timed = false;
+                weir_wg wg = { 0 };
 
                 weir_go(yield_then_stop, .yields = yields, .c = never);
                 weir_blocking(hold_until_asleep, NULL);
-                weir_go(spin_until, .stop = &timed);
+                weir_wg_go(&wg, spin_until, .stop = &timed);
                 weir_timer_start(1, 0, set_flag, &timed);
                 while (!timed)
                         weir_yield();
+                weir_wg_wait(&wg);
         }
 }
 
@@ -207,8 +210,8 @@ WEIR_TEST_WITH(who_waits_behind_a_long_computation_goes_elsewhere, .procs = 2)
         weir_go(compute_long, .stop = &stop, .start = &start);
         while (!load_acquire(&stop))
                 weir_yield();
-        weir_sleep(20 * WEIR_MILLISECOND);
-        ck_assert_int_ne(load_relaxed(&waited), 0);
+        while (!load_relaxed(&waited) || !load_relaxed(&ticked))
+                weir_yield();
         ck_assert_int_lt(load_relaxed(&waited) - start, 250 * WEIR_MILLISECOND);
         ck_assert_int_lt(load_relaxed(&ticked) - start, 250 * WEIR_MILLISECOND);
 }

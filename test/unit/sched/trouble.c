@@ -182,12 +182,28 @@ WEIR_TEST_WITH(without_address_space_a_start_panics_and_the_others_go_on, .procs
 
 /* ---- descriptors ---- */
 
+static struct g *reader;                /* atomic: who came to reads last */
+
 weir_task(reads, my, { weir_conn *c; weir_chan *out; })
 {
         char    b;
-        ssize_t r = weir_conn_read(my->c, &b, 1);
+        ssize_t r;
 
+        store_release(&reader, weir__sched_g());
+        r = weir_conn_read(my->c, &b, 1);
         weir_send(my->out, &r);
+}
+
+/* A goroutine that reads, once it waits for something to come. */
+static void start_reader(weir_conn *c, weir_chan *out)
+{
+        struct g *g;
+
+        store_relaxed(&reader, NULL);
+        weir_go(reads, .c = c, .out = out);
+        while (!(g = load_acquire(&reader)) || load_acquire(&g->state) != G_PARKED ||
+               load_relaxed(&g->why) != WHY_READ)
+                weir_yield();
 }
 
 static weir_conn *open_end(int fd)
@@ -247,8 +263,7 @@ WEIR_TEST_WITH(who_waits_on_a_descriptor_that_is_closed_goes_on, .procs = 2)
 
         ck_assert_int_eq(pipe(fd), 0);
         c = open_end(fd[0]);
-        weir_go(reads, .c = c, .out = out);
-        weir_sleep(WEIR_MILLISECOND);
+        start_reader(c, out);
         ck_assert_int_eq(weir_conn_close(c), 0);
         ck_assert(weir_recv(out, &n));
         ck_assert_int_eq(n, WEIR_ECLOSED);
@@ -256,8 +271,7 @@ WEIR_TEST_WITH(who_waits_on_a_descriptor_that_is_closed_goes_on, .procs = 2)
 
         ck_assert_int_eq(pipe(fd), 0);
         c = open_end(fd[0]);
-        weir_go(reads, .c = c, .out = out);
-        weir_sleep(WEIR_MILLISECOND);
+        start_reader(c, out);
         /* What the reader did before it parked comes before the close, then. */
         ck_assert_int_eq(weir_conn_set_deadline(c, weir_now() + 60 * WEIR_SECOND), 0);
         close(fd[0]);

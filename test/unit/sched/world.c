@@ -324,11 +324,14 @@ weir_task(in_vector, my, { uintptr_t inverted; bool *there, *go; weir_wg *wg; })
 
 static __thread uintptr_t in_tls __attribute__((aligned(8)));
 
+static struct g *waiter;                /* atomic: who came to parked */
+
 weir_task(parked, my, { uintptr_t inverted; weir_chan *c; weir_wg *wg; })
 {
         volatile uintptr_t here[3] = { 0, ~my->inverted, 0 };
         int                v;
 
+        store_release(&waiter, weir__sched_g());
         my->inverted = 0;
         weir_recv(my->c, &v);
         store_relaxed(&here[1], 0);
@@ -403,11 +406,13 @@ WEIR_TEST_WITH(stacks_and_thread_locals_are_seen, .procs = 2)
         weir_wg    wg = { 0 };
         uintptr_t  inverted = ~UINT64_C(0x1234567812345671);
         bool       there = false, go = false;
+        struct g  *g;
 
         need_signals();
         weir_wg_add(&wg, 1);
         weir_go(parked, .inverted = inverted, .c = c, .wg = &wg);
-        weir_sleep(WEIR_MILLISECOND);
+        while (!(g = load_acquire(&waiter)) || load_acquire(&g->state) != G_PARKED)
+                weir_yield();
         ck_assert_int_ge(hunt(inverted), 1);
         weir_chan_close(c);
         weir_wg_wait(&wg);
