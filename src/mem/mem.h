@@ -245,6 +245,10 @@ extern uint32_t weir__gc_barrier;       /* atomic */
 /* Has what p points into marked in this cycle. From: any thread, in the runtime. */
 void weir__mem_shade(const void *p);
 
+/* The same for what the words of [low, high) point to, which is part of the stack [own_low,
+ * own_high). */
+void weir__mem_shade_stack(uintptr_t low, uintptr_t high, uintptr_t own_low, uintptr_t own_high);
+
 enum { BARRIER_OFF, BARRIER_MARK, BARRIER_CARDS };
 
 /* While the barrier is not off: value is about to be stored in slot, by other means than

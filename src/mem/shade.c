@@ -110,6 +110,23 @@ void weir__mem_shade(const void *p)
         c->shades->word[c->shades->n++] = (uintptr_t)p;
 }
 
+no_sanitize void weir__mem_shade_stack(uintptr_t low, uintptr_t high, uintptr_t own_low,
+                                       uintptr_t own_high)
+{
+        uintptr_t base = weir__heap.base, bytes = weir__heap.pages << PAGE_SHIFT;
+
+        for (uintptr_t at = ALIGN_UP(low, (uintptr_t)8); at + 8 <= high; at += 8) {
+                uintptr_t word = *(const volatile uintptr_t *)at;
+
+                if (unlikely(word - base <= bytes)) {
+                        weir__mem_shade((const void *)word);
+                        weir__mem_shade((const void *)(word - 1));      /* it may be the end */
+                } else if (unlikely(is_apart(word)) && word - own_low >= own_high - own_low) {
+                        weir__mem_shade((const void *)word);
+                }
+        }
+}
+
 static size_t empty(struct shades *b, struct marker *m)
 {
         size_t n = b->n;

@@ -112,6 +112,7 @@ struct g {
         uint32_t        shared_in;      /* atomic: the cycle in which it was last on that list */
         struct g       *shared_next;    /* whoever listed it, then the collector */
         uint32_t        shared_at;      /* atomic: the epoch in which its frames were last pointed to */
+        uint32_t        told_in;        /* who switches to it: the cycle in which it first ran */
         uint32_t        read_in;        /* the collector: the cycle whose last stop read its stack */
         uint32_t        own_size;       /* atomic, only itself: bytes at own; since it parked */
         const void     *own;            /* atomic, only itself: on its stack, the runtime's alone */

@@ -64,6 +64,16 @@ static inline void leave(struct m *m, struct g *from, struct g *to)
 #define apart noinline
 #endif
 
+/* Of the collector nothing is modelled. */
+static inline uint32_t is_scanning(void)
+{
+#ifdef WEIR_MODEL
+        return 0;
+#else
+        return load_relaxed(&sched.scanning);
+#endif
+}
+
 static apart void leave_flagged(struct m *m, struct g *from, struct g *to)
 {
         if (load_relaxed(&from->ctx.flags) & CTX_CANARY && weir__stack_canary_broken(&from->stack))
@@ -78,6 +88,8 @@ static apart void leave_flagged(struct m *m, struct g *from, struct g *to)
         if (!(load_relaxed(&to->ctx.flags) & CTX_G0)) {
                 if (load_relaxed(&to->ctx.flags) & CTX_TIMED)
                         timed(m->p, to);
+                if (unlikely(is_scanning()))
+                        weir__scan_enter(to);
                 if (load_relaxed(&to->ctx.flags) & CTX_SCANNED)
                         weir__scan_touch(to);
                 enter(m, to);
@@ -93,7 +105,8 @@ static inline void leave_free(struct m *m, struct g *from, struct g *to)
         /* on_cpu is stored before the flag of a trim is read; the processor may still turn them
          * around, trim.c makes up for that with a fence for all. */
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (unlikely(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags))) {
+        if (unlikely(load_relaxed(&from->ctx.flags) | load_relaxed(&to->ctx.flags) |
+                     is_scanning())) {
                 leave_flagged(m, from, to);
                 return;
         }

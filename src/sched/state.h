@@ -201,6 +201,7 @@ void weir__world_forked(void);          /* the parent, after fork */
 void weir__world_init(void);
 
 /* ---- scan.c ---- */
+void weir__scan_enter(struct g *g);             /* it is about to run, while scanning is on */
 void weir__scan_touch(struct g *g) slowpath;    /* it is about to run, or something was put on its
                                                  * stack; before anybody else can have it */
 
