@@ -59,10 +59,11 @@ enum {
 static struct {
         uint32_t  cycle;        /* the collector's, with the world stopped */
         uint32_t  epoch;        /* the same: whole cycles */
-        struct g **all;         /* const once there: ROOM of them, without memory before the first */
+        struct g **all;         /* const once there: n of them; the rest, beyond ROOM or
+                                 * where there was no memory, is in the list */
         uint32_t  recent;       /* the collector's: those that ran since the cycle before */
         uint32_t  done;         /* the collector's: of them, those that were read */
-        uint32_t  n;            /* atomic: of them, in this cycle; those beyond ROOM are in the list */
+        uint32_t  n;            /* atomic: in this cycle, also those that are in the list */
         struct g *first;        /* atomic: the list */
         uintptr_t low, high;    /* the collector's: whose stack it reads, that goroutine included */
 } shared = { .epoch = 1 };

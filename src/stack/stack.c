@@ -110,7 +110,7 @@ static void index_slab(struct slab *sl, size_t size)
         size_t first = (uintptr_t)sl->base >> CELL_SHIFT;
         size_t end = ((uintptr_t)sl->base + size) >> CELL_SHIFT;
 
-        if (!cells)
+        if (!slabs)                             /* all or none are in it */
                 store_release(&cells, (struct slab **)weir__os_map(CELLS * sizeof *cells));
         for (size_t i = first; cells && (i == first || i < end) && i < CELLS; i++)
                 if (i == first || size > SLAB_SIZE)
