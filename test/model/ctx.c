@@ -280,7 +280,7 @@ int main(int argc, char **argv)
                   .mutants = {
                           { "settle:cas_seq(&c->end)", MUTATE_RELAX },
                           { "weir__ctx_look:load_acquire(&up->end)", MUTATE_RELAX },
-                          { "weir__ctx_look:load_acquire(&c->end)", MUTATE_RELAX } } },
+                          { "weir__ctx_look:load_acquire(&ctx->end)", MUTATE_RELAX } } },
                 { .name = "ctx/order of a wait", .setup = setup, .bound = 3,
                   .thread = { write_and_cancel, wait_and_read } },
                 { .name = "ctx/nap", .setup = setup, .finish = no_timer, .bound = 3,
