@@ -23,8 +23,9 @@ enum {
 };
 #define STACK_MAX (UINT64_C(1) << 30)
 
-/* How many bytes above `high` belong to the stack's owner (for the struct g). Multiple of 64. */
-#define STACK_HEAD 384
+/* How many bytes above `high` belong to the stack's owner (for the struct g). Multiple of 64;
+ * a sanitizer keeps something there, too. */
+#define STACK_HEAD (384 + 64 * (WEIR_TSAN || WEIR_ASAN))
 
 /* The class that holds size bytes (0: the default). False: over STACK_MAX. */
 bool weir__stack_class(size_t size, uint32_t *ret);
