@@ -8,8 +8,8 @@
  *         The variables of a parked goroutine may be written by others that have their address, at
  *         any time and by plain stores. What is stored so into a stack that was read already, and
  *         is then nowhere else, would be lost. Three things prevent it.
- *           Whoever switches to a goroutine for the first time in a cycle, and finds its stack
- *           unread, tells the marker what is on it. So nobody brings along an object that the
+ *           Whoever switches to a goroutine for the first time while scanning is on tells the
+ *           marker what is on its stack. So nobody brings along an object that the
  *           marker does not come to know of, but one that he takes out of plain memory, where it is
  *           written over before that is scanned.
  *           Stacks into which a word points that the marker came by, outside of the stack itself,
@@ -161,9 +161,8 @@ void weir__scan_enter(struct g *g)
 {
         if (likely(g->told_in == shared.cycle))
                 return;
+        /* CTX_SCANNED does not tell whether it was read in this cycle or an earlier one. */
         g->told_in = shared.cycle;
-        if (load_relaxed(&g->ctx.flags) & CTX_SCANNED)
-                return;
         weir__mem_shade_stack((uintptr_t)load_relaxed(&g->ctx.sp), (uintptr_t)g->stack.high,
                               (uintptr_t)g->stack.low, (uintptr_t)(g + 1));
 }
