@@ -9,9 +9,9 @@
  *         any time and by plain stores. What is stored so into a stack that was read already, and
  *         is then nowhere else, would be lost. Three things prevent it.
  *           Whoever switches to a goroutine for the first time while scanning is on tells the
- *           marker what is on its stack. So nobody brings along an object that the
- *           marker does not come to know of, but one that he takes out of plain memory, where it is
- *           written over before that is scanned.
+ *           marker what is on its stack. So nobody brings along an object that the marker does not
+ *           come to know of, but one that he takes out of plain memory, where it is written over
+ *           before that is scanned.
  *           Stacks into which a word points that the marker came by, outside of the stack itself,
  *           in this cycle or another since the last whole one before it began, are shared: read
  *           once more in the last stop. Addresses where the collector does not look do not count,
@@ -59,12 +59,12 @@ enum {
 static struct {
         uint32_t  cycle;        /* the collector's, with the world stopped */
         uint32_t  epoch;        /* the same: whole cycles */
-        struct g **all;         /* const once there: n of them; the rest, beyond ROOM or
-                                 * where there was no memory, is in the list */
+        struct g **all;         /* const once there; entries: who raised n to it, then, when the
+                                 * markers are idle, the collector */
+        uint32_t  n;            /* atomic: how many in this cycle, those in the list included */
+        uint32_t  done;         /* the collector's: how many of `all` were read */
         uint32_t  recent;       /* the collector's: those that ran since the cycle before */
-        uint32_t  done;         /* the collector's: of them, those that were read */
-        uint32_t  n;            /* atomic: in this cycle, also those that are in the list */
-        struct g *first;        /* atomic: the list */
+        struct g *first;        /* atomic: the list, for those beyond ROOM or without `all` */
         uintptr_t low, high;    /* the collector's: whose stack it reads, that goroutine included */
 } shared = { .epoch = 1 };
 
